@@ -1,0 +1,100 @@
+"""What an application gets from ``setup(app)``: problem answers everywhere, request ids, and the engines' lifespan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fastapix5.db import dispose_engines, ping
+from fastapix5.endpoints import validation_problem
+from fastapix5.exceptions import Error
+from fastapix5.problems import problem_for, request_id
+from fastapix5.settings import settings
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def setup(app: FastAPI) -> FastAPI:
+    """Make an existing application speak as the generated routes do, and return it.
+
+    Errors of every route become problems, unless the application registered a handler for them before; answers carry
+    ``X-Request-ID``, taken from the request where it has a sane one; engines are disposed of at shutdown, and
+    PING_DATABASES pings them at start.
+    """
+    if getattr(app.state, "fastapix5", False):
+        return app
+    app.state.fastapix5 = True
+    defaults = FastAPI().exception_handlers
+    for kind, handler in (
+        (Error, error_problem),
+        (HTTPException, error_problem),
+        (RequestValidationError, validation_problem),
+    ):
+        if app.exception_handlers.get(kind) in (None, defaults.get(kind)):
+            app.add_exception_handler(kind, handler)
+    app.add_middleware(RequestIdMiddleware)
+    app.router.lifespan_context = _with_engines(app.router.lifespan_context)
+    return app
+
+
+def get_default_app(**options: Any) -> FastAPI:
+    """Return a new FastAPI application that is set up.
+
+    Args:
+        options: What ``FastAPI`` takes.
+    """
+    return setup(FastAPI(**options))
+
+
+async def error_problem(request: Request, error: Exception) -> Response:
+    """Answer an error as a problem."""
+    return problem_for(error).response(request_id(request.scope))
+
+
+class RequestIdMiddleware:
+    """Names each request: in the answer's ``X-Request-ID``, in problems and in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        if REQUEST_ID.fullmatch(given):
+            scope["fastapix5.request_id"] = given
+        name = request_id(scope)
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault("X-Request-ID", name)
+            await send(message)
+
+        await self.app(scope, receive, named)
+
+
+def _with_engines(lifespan: Any) -> Any:
+    @asynccontextmanager
+    async def with_engines(app: Any) -> AsyncIterator[Any]:
+        if settings.PING_DATABASES:
+            for alias in settings.DATABASES:
+                await ping(alias)
+        try:
+            async with lifespan(app) as state:
+                yield state
+        finally:
+            await dispose_engines()
+
+    return with_engines

@@ -1,0 +1,241 @@
+"""What the database says, in our words: from SQLAlchemy's and the drivers' errors to ``exceptions``."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import exc
+from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.exc import StaleDataError
+
+from fastapix5.db.constraints import Tables
+from fastapix5.exceptions import (
+    CheckViolation,
+    DatabaseError,
+    ForeignKeyViolation,
+    IntegrityViolation,
+    LengthViolation,
+    NotNullViolation,
+    ProtectedRow,
+    RangeViolation,
+    SerializationFailure,
+    StaleVersion,
+    TransactionAborted,
+    TypeViolation,
+    Unavailable,
+    UniqueViolation,
+)
+
+# By SQLSTATE, or its first two characters where no full code is listed.
+POSTGRESQL: dict[str, type[DatabaseError]] = {
+    "22": TypeViolation,
+    "22001": LengthViolation,
+    "22003": RangeViolation,
+    "22008": RangeViolation,
+    "2201W": RangeViolation,
+    "2201X": RangeViolation,
+    "23": IntegrityViolation,
+    "23001": ProtectedRow,
+    "23502": NotNullViolation,
+    "23503": ForeignKeyViolation,
+    "23505": UniqueViolation,
+    "23514": CheckViolation,
+    "23P01": UniqueViolation,
+    "44000": CheckViolation,
+    "54000": LengthViolation,
+    "40001": SerializationFailure,
+    "40P01": SerializationFailure,
+    "25P02": TransactionAborted,
+    "08": Unavailable,
+    "25006": Unavailable,
+    "25P03": Unavailable,
+    "25P04": Unavailable,
+    "28": Unavailable,
+    "3D000": Unavailable,
+    "53": Unavailable,
+    "55": Unavailable,
+    "57": Unavailable,
+    "58": Unavailable,
+}
+
+# By the primary part of SQLite's error name; constraints by the whole.
+SQLITE: dict[str, type[DatabaseError]] = {
+    "SQLITE_CONSTRAINT_UNIQUE": UniqueViolation,
+    "SQLITE_CONSTRAINT_PRIMARYKEY": UniqueViolation,
+    "SQLITE_CONSTRAINT_ROWID": UniqueViolation,
+    "SQLITE_CONSTRAINT_NOTNULL": NotNullViolation,
+    "SQLITE_CONSTRAINT_FOREIGNKEY": ForeignKeyViolation,
+    "SQLITE_CONSTRAINT_CHECK": CheckViolation,
+    "SQLITE_CONSTRAINT_DATATYPE": TypeViolation,
+    "SQLITE_CONSTRAINT": IntegrityViolation,
+    "SQLITE_MISMATCH": TypeViolation,
+    "SQLITE_TOOBIG": LengthViolation,
+    "SQLITE_BUSY": Unavailable,
+    "SQLITE_LOCKED": Unavailable,
+    "SQLITE_CANTOPEN": Unavailable,
+    "SQLITE_CORRUPT": Unavailable,
+    "SQLITE_FULL": Unavailable,
+    "SQLITE_INTERRUPT": Unavailable,
+    "SQLITE_IOERR": Unavailable,
+    "SQLITE_NOMEM": Unavailable,
+    "SQLITE_NOTADB": Unavailable,
+    "SQLITE_PERM": Unavailable,
+    "SQLITE_PROTOCOL": Unavailable,
+    "SQLITE_READONLY": Unavailable,
+}
+
+_KEY = re.compile(r"\((?P<columns>.+?)\)=\(")
+_REFERRED = ("is still referenced from", "is referenced from")
+
+
+def translate(
+    error: BaseException,
+    mapper: Mapper[Any] | type | None = None,
+    *,
+    deleting: bool = False,
+    classes: Iterable[type] = (),
+) -> DatabaseError | None:
+    """Return our error for one of the database's, or None where it is neither the data's nor the database's fault.
+
+    Args:
+        error: What SQLAlchemy, asyncpg or sqlite3 raised.
+        mapper: The model that was written, so that columns become attribute names and SQLite's constraints get names.
+        deleting: Whether rows were deleted: a foreign key then refuses because other rows need them.
+        classes: Further models that may have been written.
+    """
+    tables = Tables(mapper, classes)
+    if isinstance(error, (exc.TimeoutError, OSError)):
+        return Unavailable(repr(error))
+    if isinstance(error, StaleDataError):
+        return StaleVersion(tables.model_name)
+    if isinstance(error, exc.PendingRollbackError):
+        # The code tells a connection that was lost from a flush that failed.
+        return Unavailable("the connection was lost") if error.code == "8s2b" else TransactionAborted()
+    if isinstance(error, exc.DBAPIError):
+        ours = translate_driver(error.orig, tables, deleting=deleting)
+        return ours or (Unavailable(repr(error.orig)) if error.connection_invalidated else None)
+    if isinstance(error, exc.StatementError):
+        # A bind processor refused the value; the statement never left.
+        return TypeViolation(table=tables.name) if isinstance(error.orig, (TypeError, ValueError)) else None
+    return translate_driver(error, tables, deleting=deleting)
+
+
+def translate_driver(error: BaseException | None, tables: Tables, *, deleting: bool) -> DatabaseError | None:
+    """Return our error for one that a driver raised, bare or as SQLAlchemy adapted it."""
+    for found in (error, error.__cause__ if error is not None else None):
+        if isinstance(found, asyncpg.PostgresError):
+            return _from_postgresql(found, tables, deleting)
+        if isinstance(found, asyncpg.InterfaceError):
+            return Unavailable(str(found)) if "closed" in str(found) else None
+        if isinstance(found, sqlite3.Error):
+            return _from_sqlite(found, tables, deleting)
+        if isinstance(found, OverflowError):
+            return RangeViolation(table=tables.name)
+        if isinstance(found, UnicodeError):
+            return TypeViolation(table=tables.name)
+    return None
+
+
+@contextmanager
+def translated(
+    mapper: Mapper[Any] | type | None = None, *, deleting: bool = False, classes: Iterable[type] = ()
+) -> Iterator[None]:
+    """Raise our errors in place of the database's; the original one is the cause.
+
+    Args:
+        mapper: The model that is written, so that columns become attribute names and SQLite's constraints get names.
+        deleting: Whether rows are deleted: a foreign key then refuses because other rows need them.
+        classes: Further models that may be written.
+    """
+    try:
+        yield
+    except Exception as error:
+        ours = translate(error, mapper, deleting=deleting, classes=classes)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _from_postgresql(error: asyncpg.PostgresError, tables: Tables, deleting: bool) -> DatabaseError | None:
+    state = error.sqlstate or ""
+    kind = POSTGRESQL.get(state) or POSTGRESQL.get(state[:2])
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        kind = Unavailable  # The schema changed under a prepared statement; the next attempt prepares anew.
+    if isinstance(error.__cause__, OverflowError):
+        kind = RangeViolation  # asyncpg's own refusal, without a code that says so.
+    if kind is None:
+        return None
+    if kind in (Unavailable, SerializationFailure):
+        return kind(f"{state}: {error}")
+    if not issubclass(kind, IntegrityViolation):
+        return kind()
+    detail = error.detail or ""
+    if kind is ForeignKeyViolation and (deleting or any(words in detail for words in _REFERRED)):
+        kind = ProtectedRow
+    return _violation(kind, tables, error.table_name, error.constraint_name, _columns(error.column_name, detail))
+
+
+def _columns(column: str | None, detail: str) -> Sequence[str]:
+    """Return the columns that a PostgreSQL error names: ``Key (a, b)=(1, 2) already exists.``"""
+    if column:
+        return (column,)
+    match = _KEY.search(detail)
+    return [part.strip('" ') for part in match["columns"].split(",")] if match else ()
+
+
+def _from_sqlite(error: sqlite3.Error, tables: Tables, deleting: bool) -> DatabaseError | None:
+    text = str(error)
+    name = getattr(error, "sqlite_errorname", None)
+    if name is None:  # The module's own: before or after anything reached SQLite.
+        return _from_sqlite_module(error, text, tables)
+    kind = SQLITE.get(name) or SQLITE.get("_".join(name.split("_")[:2]))
+    if name == "SQLITE_ERROR" and "integer overflow" in text:
+        kind = RangeViolation
+    if kind is None:
+        return None
+    if kind is Unavailable:
+        return Unavailable(f"{name}: {text}")
+    rule, _, rest = text.partition(" constraint failed")
+    if rule == "FOREIGN KEY":  # RESTRICT refuses by a trigger's code.
+        if deleting:
+            return ProtectedRow(table=tables.name)
+        only = tables.only_foreign_key()
+        return _violation(ForeignKeyViolation, tables, tables.name, only and only[0], only[1] if only else ())
+    if not issubclass(kind, IntegrityViolation):
+        return kind()
+    return _violation(kind, tables, *_read_sqlite(rest.removeprefix(": "), kind, tables))
+
+
+def _read_sqlite(rest: str, kind: type[DatabaseError], tables: Tables) -> tuple[str | None, str | None, Sequence[str]]:
+    """Return table, constraint and columns of SQLite's text: ``t.a, t.b``, ``index 'i'``, or a check's name."""
+    if rest.startswith("index '"):
+        return None, rest[len("index '") : -1], ()
+    if kind is CheckViolation:
+        return tables.name, rest or None, ()
+    names = [part.rpartition(".") for part in rest.split(", ")] if "." in rest else []
+    table = names[0][0] if names else tables.name
+    columns = [column for _, _, column in names]
+    return table, tables.unique_name(table, columns) if kind is UniqueViolation else None, columns
+
+
+def _from_sqlite_module(error: sqlite3.Error, text: str, tables: Tables) -> DatabaseError | None:
+    if "Error binding parameter" in text or "type is not supported" in text:
+        return TypeViolation(table=tables.name)
+    if "Cannot operate on a closed database" in text or text.lower() in ("no active connection", "connection closed"):
+        return Unavailable(text)
+    if isinstance(error, sqlite3.DataError):
+        return LengthViolation(table=tables.name)
+    return None
+
+
+def _violation(
+    kind: type[IntegrityViolation], tables: Tables, table: str | None, constraint: str | None, columns: Sequence[str]
+) -> IntegrityViolation:
+    table = table or tables.of_constraint(constraint) or tables.name
+    columns = tables.columns_of(table, constraint) or columns
+    return kind(constraint=constraint, table=table, fields=tables.fields(table, columns))

@@ -1,0 +1,55 @@
+"""PostgreSQL as a service needs it: no commit that was none, and no waiting for a server that is gone."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, cast
+
+import asyncpg
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+
+from fastapix5.db.closing import has_running_loop, in_background
+
+CLOSE_TIMEOUT = 2.0
+
+
+class PostgreSQLConnection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that takes the answer ROLLBACK to a COMMIT for what it is."""
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        """Run the command and return its status.
+
+        Raises:
+            asyncpg.InFailedSQLTransactionError: A COMMIT that PostgreSQL turned into a ROLLBACK, silently, because a
+                statement before it had failed.
+        """
+        status = await super().execute(query, *args, timeout=timeout)
+        if status == "ROLLBACK" and query.startswith("COMMIT"):
+            raise asyncpg.InFailedSQLTransactionError("COMMIT was answered by ROLLBACK: a statement before it failed.")
+        return cast(str, status)
+
+
+class PostgreSQLDialect(PGDialect_asyncpg):
+    """PostgreSQL by asyncpg; connections close in the background, so that nobody waits for a server that is gone."""
+
+    supports_statement_cache = True
+
+    def do_close(self, dbapi_connection: Any) -> None:
+        self.do_terminate(dbapi_connection)
+
+    def do_terminate(self, dbapi_connection: Any) -> None:
+        driver = dbapi_connection.driver_connection
+        if has_running_loop():
+            in_background(_close(driver))
+        else:
+            driver.terminate()
+
+
+async def _close(driver: asyncpg.Connection) -> None:
+    # close() also cancels the statement that the server is at, and aborts when that takes too long.
+    with suppress(Exception):
+        await driver.close(timeout=CLOSE_TIMEOUT)
+
+
+registry.register("postgresql.fastapix5", __name__, "PostgreSQLDialect")

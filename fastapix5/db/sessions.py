@@ -1,0 +1,169 @@
+"""Sessions: one per database alias and scope, in a context variable, made when first used."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from fastapix5.access import Access, current_access
+from fastapix5.db.routing import KEY, RoutedSession, Work, work_of
+from fastapix5.exceptions import ScopeRequired, UnflushedChanges
+
+T = TypeVar("T")
+
+DEFAULT = "default"
+
+
+class Scope:
+    """The sessions of one stretch of code; see ``session_scope``."""
+
+    __slots__ = ("access", "given", "later", "options", "outer", "outer_access", "sessions", "using")
+
+    def __init__(self, using: str | AsyncSession | None, access: Access | None, options: dict[str, Any]) -> None:
+        self.using = using if isinstance(using, str) else DEFAULT
+        self.given = using if isinstance(using, AsyncSession) else None
+        self.access = access
+        self.options = options
+        self.sessions: dict[str, AsyncSession] = {}
+        self.later: set[asyncio.Future[Any]] = set()
+        self.outer: Scope | None = None
+        self.outer_access: Access | None = None
+
+    async def __aenter__(self) -> Self:
+        self.outer, self.outer_access = _current.get(), current_access.get()
+        if self.given is not None:
+            self.given.info.setdefault(KEY, Work(self.using, is_ours=False))
+            self.sessions[self.using] = self.given
+        _current.set(self)
+        if self.access is not None:
+            current_access.set(self.access)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if self.later:
+                await asyncio.gather(*self.later, return_exceptions=error is not None)
+            if error is None:
+                self._check_flushed()
+        finally:
+            _current.set(self.outer)
+            current_access.set(self.outer_access)
+            await self._close()
+
+    def get(self, alias: str) -> AsyncSession:
+        """Return the session of an alias; ``default`` means the alias that the scope was opened with."""
+        if alias == DEFAULT:
+            alias = self.using
+        session = self.sessions.get(alias)
+        if session is None:
+            session = self.sessions[alias] = _make(alias, self.options)
+        else:
+            _let_go_of_lost(session)
+        return session
+
+    async def _close(self) -> None:
+        while self.sessions:
+            _, session = self.sessions.popitem()
+            database = work_of(session).database
+            if session is self.given or database is None:
+                continue
+            if database.is_ours:
+                # Returning a connection in autocommit mode does no input or output, so nothing can cancel it.
+                await session.close()
+            else:
+                await finish(session.close())
+
+    def _check_flushed(self) -> None:
+        sessions = (session for session in self.sessions.values() if session is not self.given)
+        if names := [name for session in sessions for name in _unflushed(session)]:
+            raise UnflushedChanges(names)
+
+
+_current: ContextVar[Scope | None] = ContextVar("fastapix5_scope", default=None)
+
+
+def session_scope(
+    *, using: str | AsyncSession | None = None, access: Access | None = None, **session_options: Any
+) -> Scope:
+    """Open a scope: ``async with session_scope():``. Sessions belong to it, and leaving it releases their connections.
+
+    Outside ``atomic`` each statement commits itself. An inner scope has sessions and transactions of its own and
+    inherits the access.
+
+    Args:
+        using: The alias that "default" stands for in this scope, or a session of the caller's own, which is neither
+            committed nor closed.
+        access: Who is asking, for the duration of the scope.
+        session_options: What ``AsyncSession`` takes, for each session that the scope makes.
+
+    Raises:
+        UnflushedChanges: On leaving: an object was changed and the change never written.
+    """
+    return Scope(using, access, session_options)
+
+
+def get_session(alias: str = DEFAULT) -> AsyncSession:
+    """Return this scope's session for a database alias, made when first asked for.
+
+    Raises:
+        ScopeRequired: No scope is open here.
+    """
+    return current_scope().get(alias)
+
+
+def current_scope() -> Scope:
+    """Return the innermost open scope.
+
+    Raises:
+        ScopeRequired: None is open here.
+    """
+    scope = _current.get()
+    if scope is None:
+        raise ScopeRequired
+    return scope
+
+
+async def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end even when the caller is cancelled meanwhile; the cancellation is raised then."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # Asked for, or asyncio complains that nobody did.
+        raise cancelled
+    return task.result()
+
+
+def _make(alias: str, options: dict[str, Any]) -> AsyncSession:
+    settled = {"autoflush": False, "expire_on_commit": False, **options}
+    settled["info"] = {**settled.get("info", {}), KEY: Work(alias)}
+    return AsyncSession(sync_session_class=RoutedSession, **settled)
+
+
+def _let_go_of_lost(session: AsyncSession) -> None:
+    """Forget a connection that was lost outside a transaction, so that the next statement takes another."""
+    transaction = session.sync_session.get_transaction()
+    if transaction is None or work_of(session).frames:
+        return
+    if any(connection.invalidated for connection in transaction.connections):
+        transaction.close()
+
+
+def _unflushed(session: AsyncSession) -> Iterator[str]:
+    # A session that was never used has no state worth three sets.
+    if not session.sync_session.identity_map and not session.new:
+        return
+    changed = [*session.new, *session.deleted, *(obj for obj in session.dirty if session.is_modified(obj))]
+    yield from (type(obj).__name__ for obj in changed)

@@ -1,0 +1,199 @@
+"""SQLite as a service needs it: writers take turns, statements end, and time zones are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import aiosqlite
+from sqlalchemy import Connection, DateTime
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite import DATETIME
+from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
+from sqlalchemy.util.concurrency import await_
+
+from fastapix5.db.closing import has_running_loop, in_background
+from fastapix5.exceptions import Unavailable
+
+
+class UTCDateTime(DATETIME):
+    """SQLite's date and time; with ``timezone=True`` it stores UTC and returns aware UTC values."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        process = super().bind_processor(dialect)
+        if process is None or not self.timezone:
+            return process
+
+        def to_utc(value: Any) -> Any:
+            if isinstance(value, datetime):
+                # As asyncpg does, a value without a zone is taken as local time.
+                value = value.astimezone(UTC)
+            return process(value)
+
+        return to_utc
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        process = super().result_processor(dialect, coltype)
+        if process is None or not self.timezone:
+            return process
+
+        def from_utc(value: Any) -> Any:
+            found = process(value)
+            return found if found is None else found.replace(tzinfo=UTC)
+
+        return from_utc
+
+
+class SQLiteDialect(SQLiteDialect_aiosqlite):
+    """SQLite in the driver's autocommit mode: a transaction is one only after an explicit BEGIN.
+
+    Writers of one process take turns. SQLite alone has them poll for its one lock, where whoever comes last may win
+    and the first may starve.
+
+    Args:
+        statement_timeout: Seconds after which a statement is interrupted.
+        lock_timeout: Seconds to wait for the turn to write.
+    """
+
+    supports_statement_cache = True
+    colspecs = {
+        **{key: value for key, value in SQLiteDialect_aiosqlite.colspecs.items() if not issubclass(key, DateTime)},
+        DateTime: UTCDateTime,
+    }
+
+    def __init__(self, statement_timeout: float = 5.0, lock_timeout: float = 2.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.statement_timeout = statement_timeout
+        self.lock_timeout = lock_timeout
+        self._turn = asyncio.Lock()
+        self._writer: aiosqlite.Connection | None = None
+
+    def on_connect(self) -> Callable[[DBAPIConnection], None]:
+        prepare = super().on_connect()
+
+        def connect(connection: DBAPIConnection) -> None:
+            prepare(connection)
+            cursor = connection.cursor()
+            for pragma in ("journal_mode = WAL", "foreign_keys = ON"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        return connect
+
+    def set_isolation_level(self, dbapi_connection: DBAPIConnection, level: str) -> None:
+        """Do nothing: the driver is in autocommit mode for good, and SQLite knows one isolation level."""
+
+    def do_begin_immediate(self, connection: Connection) -> None:
+        """Begin a transaction that may write, when it is this connection's turn."""
+        driver = connection.connection.driver_connection
+        self._take_turn(driver)
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except BaseException:
+            self._end_turn(driver)
+            raise
+
+    def do_commit(self, dbapi_connection: Any) -> None:
+        driver = dbapi_connection.driver_connection
+        if driver.in_transaction:
+            dbapi_connection.commit()
+        # After a COMMIT that a deferred constraint refused, the transaction goes on, and with it the turn.
+        self._end_turn(driver)
+
+    def do_rollback(self, dbapi_connection: Any) -> None:
+        driver = dbapi_connection.driver_connection
+        try:
+            if driver.in_transaction:
+                dbapi_connection.rollback()
+        finally:
+            self._end_turn(driver)
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        with self._attended(cursor, context):
+            cursor.execute(statement, parameters)
+
+    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        with self._attended(cursor, context):
+            cursor.executemany(statement, parameters)
+
+    def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
+        with self._attended(cursor, context):
+            cursor.execute(statement)
+
+    def do_terminate(self, dbapi_connection: Any) -> None:
+        driver = dbapi_connection.driver_connection
+        self._end_turn(driver)
+        if has_running_loop():
+            in_background(_close(driver))
+        else:
+            super().do_terminate(dbapi_connection)
+
+    @contextmanager
+    def _attended(self, cursor: Any, context: Any) -> Iterator[None]:
+        """Interrupt a statement that runs too long; one that writes and commits itself waits for its turn."""
+        driver = cursor._connection  # noqa: SLF001 (SQLAlchemy offers no other way to it here)
+        alone = not driver.in_transaction and _writes(context)
+        if alone:
+            self._take_turn(driver)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self.statement_timeout, lambda: in_background(_interrupt(driver)))
+        try:
+            yield
+        finally:
+            timer.cancel()
+            if alone:
+                self._end_turn(driver)
+
+    def _take_turn(self, driver: Any) -> None:
+        await_(self._wait_for_turn())
+        self._writer = driver
+
+    async def _wait_for_turn(self) -> None:
+        try:
+            async with asyncio.timeout(self.lock_timeout):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise Unavailable("SQLite: another connection kept writing") from error
+
+    def _end_turn(self, driver: Any) -> None:
+        if self._writer is driver and driver is not None:
+            self._writer = None
+            self._turn.release()
+
+
+def _writes(context: Any) -> bool:
+    return context is not None and (context.isinsert or context.isupdate or context.isdelete)
+
+
+def begin_immediate(connection: Connection) -> None:
+    """Begin transactions on SQLite as writers; a listener for the engine's ``begin``.
+
+    A transaction that starts by reading and then writes would lose the race for the lock, whatever the timeout.
+    """
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return
+    if isinstance(connection.dialect, SQLiteDialect):
+        connection.dialect.do_begin_immediate(connection)
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def _interrupt(driver: aiosqlite.Connection) -> None:
+    with suppress(ValueError):  # It is closed already.
+        await driver.interrupt()
+
+
+async def _close(driver: aiosqlite.Connection) -> None:
+    # The driver's thread closes only after the statement that it is at.
+    await _interrupt(driver)
+    with suppress(Exception):
+        await driver.close()
+
+
+registry.register("sqlite.fastapix5", __name__, "SQLiteDialect")

@@ -1,0 +1,319 @@
+"""Every error that fastapix5 raises on purpose. None knows HTTP: ``problems`` gives each its status.
+
+::
+
+    Error
+    ├── ImproperlyConfigured         a declaration or a setting is wrong; the start stops
+    ├── ScopeRequired                a query outside any session scope
+    ├── UnflushedChanges             a scope ends with changes that were never written
+    ├── AccessRequired               a policy needs an access and there is none
+    ├── NotAuthenticated             no credentials where some are needed
+    ├── AuthenticationFailed         credentials that do not hold
+    ├── PermissionDenied             known, and may not
+    │   └── RowPolicyViolation       the write would leave the caller's rows
+    ├── Throttled                    too often
+    ├── ValidationFailed             input that is wrong, with the places
+    ├── DoesNotExist                 no such row within reach
+    ├── MultipleObjectsReturned      several rows where one was asked for
+    └── DatabaseError
+        ├── IntegrityViolation       a rule of the table, with constraint and fields
+        │   ├── UniqueViolation
+        │   ├── ForeignKeyViolation  a reference to a row that is not there
+        │   │   └── ProtectedRow     a row that others still need
+        │   ├── NotNullViolation
+        │   ├── CheckViolation
+        │   ├── LengthViolation
+        │   ├── RangeViolation
+        │   └── TypeViolation
+        ├── StaleVersion             the row changed since it was read
+        ├── TransactionAborted       a part of the transaction failed, so none of it is kept
+        └── Unavailable              the database, its pool or a lock cannot serve now
+            └── SerializationFailure transactions that cannot both hold; the unit may run again
+
+An error stores values and renders its sentence in ``__str__``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class Error(Exception):
+    """The root: ``except Error`` catches whatever fastapix5 raises on purpose."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean "x"?`` for the nearest known word, or the empty string where none is near."""
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    return f' Did you mean "{near[0]}"?' if near else ""
+
+
+class ImproperlyConfigured(Error):
+    """A declaration or a setting is wrong.
+
+    Args:
+        where: The class and attribute, or the setting: ``BookViewSet.search_fields``.
+        what: What is wrong: ``Book has no column "titel".``
+        remedy: What to write instead, or the empty string.
+    """
+
+    def __init__(self, where: str, what: str, remedy: str = "") -> None:
+        super().__init__(where, what, remedy)
+        self.where = where
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what} {self.remedy.strip()}".rstrip()
+
+
+class ScopeRequired(Error):
+    """A query ran outside any session scope."""
+
+    def __str__(self) -> str:
+        return "No session scope is open here: wrap the code in `async with session_scope():`."
+
+
+class UnflushedChanges(Error):
+    """A session scope ends with changes that were never written.
+
+    Args:
+        models: Names of the changed models.
+    """
+
+    def __init__(self, models: Iterable[str]) -> None:
+        self.models = tuple(sorted(set(models)))
+        super().__init__(self.models)
+
+    def __str__(self) -> str:
+        return (
+            f"The session scope ends with unwritten changes of {', '.join(self.models)}: "
+            "make them inside `async with atomic():`, or call `await get_session().flush()`."
+        )
+
+
+class AccessRequired(Error):
+    """A policy needs to know who is asking, and no access is set."""
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(policy)
+        self.policy = policy
+
+    def __str__(self) -> str:
+        return f"{self.policy} needs an access: open the scope with `session_scope(access=...)`."
+
+
+class NotAuthenticated(Error):
+    """No credentials were given where some are needed."""
+
+    def __str__(self) -> str:
+        return "Authentication credentials were not provided."
+
+
+class AuthenticationFailed(Error):
+    """Credentials were given and do not hold.
+
+    Args:
+        reason: A sentence for the caller; it never repeats the credentials.
+    """
+
+    def __init__(self, reason: str = "The credentials are not valid.") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class PermissionDenied(Error):
+    """The caller is known and may not do this."""
+
+    def __init__(self, reason: str = "You do not have permission to perform this action.") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class RowPolicyViolation(PermissionDenied):
+    """A write would leave the rows that the caller may reach."""
+
+    def __init__(self) -> None:
+        super().__init__("The change would put the row outside your reach.")
+
+
+class Throttled(Error):
+    """The caller asked too often.
+
+    Args:
+        wait: Seconds until the next attempt can succeed.
+    """
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(wait)
+        self.wait = wait
+
+    def __str__(self) -> str:
+        seconds = max(1, round(self.wait))
+        return f"Request was throttled. Try again in {seconds} second{'' if seconds == 1 else 's'}."
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with the input.
+
+    Attributes:
+        loc: The place, from ``path``, ``query``, ``header`` or ``body`` inwards.
+        code: A stable snake_case word.
+        message: A sentence fit for a form.
+    """
+
+    loc: tuple[str | int, ...]
+    code: str
+    message: str
+
+
+class ValidationFailed(Error):
+    """The input is wrong; ``errors`` names every place that was found."""
+
+    def __init__(self, errors: Sequence[FieldError], *, code: str = "invalid") -> None:
+        super().__init__(errors)
+        self.errors = tuple(errors)
+        self.code = code
+
+    def __str__(self) -> str:
+        first = self.errors[0]
+        place = ".".join(str(part) for part in first.loc)
+        more = len(self.errors) - 1
+        return f"{place}: {first.message}" + (f" (and {more} more)" if more else "")
+
+
+class DoesNotExist(Error):
+    """No row within reach matches."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+    def __str__(self) -> str:
+        return f"No {self.model} matches the given query."
+
+
+class MultipleObjectsReturned(Error):
+    """Several rows match where one was asked for."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+    def __str__(self) -> str:
+        return f"More than one {self.model} matches the given query."
+
+
+class DatabaseError(Error):
+    """The database refused or could not serve."""
+
+
+class IntegrityViolation(DatabaseError):
+    """A rule of the table does not hold.
+
+    Attributes:
+        constraint: The constraint's name, or None where the database does not tell.
+        table: The table's name, or None.
+        fields: Attribute names of the model, as far as they are known.
+    """
+
+    code = "integrity"
+    message = "A rule of the data does not hold."
+
+    def __init__(self, *, constraint: str | None = None, table: str | None = None, fields: Sequence[str] = ()) -> None:
+        super().__init__(constraint, table, tuple(fields))
+        self.constraint = constraint
+        self.table = table
+        self.fields = tuple(fields)
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.fields)}: {self.message}" if self.fields else self.message
+
+
+class UniqueViolation(IntegrityViolation):
+    code = "unique"
+    message = "A row with this value exists already."
+
+
+class ForeignKeyViolation(IntegrityViolation):
+    code = "reference"
+    message = "The row that this refers to does not exist."
+
+
+class ProtectedRow(ForeignKeyViolation):
+    code = "protected"
+    message = "Other rows still refer to this one."
+
+
+class NotNullViolation(IntegrityViolation):
+    code = "null"
+    message = "This field may not be null."
+
+
+class CheckViolation(IntegrityViolation):
+    code = "check"
+    message = "The value breaks a rule of the data."
+
+
+class LengthViolation(IntegrityViolation):
+    code = "too_long"
+    message = "The value is too long."
+
+
+class RangeViolation(IntegrityViolation):
+    code = "out_of_range"
+    message = "The value is out of range."
+
+
+class TypeViolation(IntegrityViolation):
+    code = "type"
+    message = "The value has the wrong type."
+
+
+class StaleVersion(DatabaseError):
+    """The row changed since it was read."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+    def __str__(self) -> str:
+        return f"The {self.model} was changed by somebody else in the meantime."
+
+
+class TransactionAborted(DatabaseError):
+    """A part of the transaction failed and the error was caught, so nothing of the transaction is kept."""
+
+    def __str__(self) -> str:
+        return "The transaction was rolled back: catch a database error outside an `atomic` block, not inside."
+
+
+class Unavailable(DatabaseError):
+    """The database, its pool or a lock cannot serve now.
+
+    Args:
+        retry_after: Seconds after which another attempt makes sense.
+        reason: For the log only; it is never sent.
+    """
+
+    def __init__(self, reason: Any = "", *, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.reason = str(reason)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return "The service cannot answer at the moment. Try again soon."
+
+
+class SerializationFailure(Unavailable):
+    """Two transactions could not both hold; running the whole unit again may succeed."""

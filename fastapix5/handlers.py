@@ -1,0 +1,369 @@
+"""Steps 6 to 9 on rows: the ancestors, the object, and what each action does.
+
+A handler takes the view and the body, and returns what is rendered. ``choose`` picks one for a route when it is
+planned. A *direct* handler goes from SQL to the schema's instance in one statement; the others make objects of the
+model, for permissions that look at them and for hooks that want them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, inspect, select
+from starlette.responses import Response
+
+from fastapix5.actions import Action
+from fastapix5.concurrency import call
+from fastapix5.db.errors import translated
+from fastapix5.db.sessions import get_session
+from fastapix5.exceptions import DoesNotExist, FieldError, NotAuthenticated, PermissionDenied, ValidationFailed
+from fastapix5.plan import BodyPlan, Handler, ParentPlan
+from fastapix5.repositories import QuerySet
+from fastapix5.schemas import body_values
+from fastapix5.settings import settings
+
+
+@dataclass
+class Body:
+    """What came in the body: the values that FastAPI's parameters got, or why there are none.
+
+    The error waits here until steps 6 to 8 are decided: a missing row with a wrong body is 404.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    error: Exception | None = None
+
+    def data(self, plan: BodyPlan) -> dict[str, Any]:
+        """The model's attributes and their new values."""
+        if self.error is not None:
+            raise self.error
+        return body_values(self.values["data"], plan.fields, partial=plan.partial)
+
+
+@dataclass(frozen=True)
+class Ancestors:
+    """What the path says of the rows above: the values that a row below must have, and the facts that must hold."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    facts: tuple[ColumnElement[bool], ...] = ()
+
+
+# Step 6
+
+
+async def resolve_ancestors(
+    parents: tuple[ParentPlan, ...], views: tuple[Any, ...], link: Mapping[str, str]
+) -> Ancestors:
+    """Return what the ancestors demand. No statement is sent, unless an ancestor's permission looks at its row.
+
+    Args:
+        parents: The ancestors' plans, outermost first.
+        views: Their viewsets for this request.
+        link: The attributes of the row below that refer to the last of them.
+
+    Raises:
+        DoesNotExist: An ancestor that had to be loaded is not there.
+    """
+    values: Mapping[str, Any] = {}
+    facts: list[ColumnElement[bool]] = []
+    for index, (parent, view) in enumerate(zip(parents, views, strict=True)):
+        view.ancestors = Ancestors(values, tuple(facts))
+        following = parents[index + 1].link if index + 1 < len(parents) else link
+        known = view.keys[parent.key.kwarg]
+        if parent.loads or not set(following.values()) <= set(known):
+            instance = await call(view.get_object)
+            values = {child: getattr(instance, attribute) for child, attribute in following.items()}
+            facts = []
+        else:
+            facts.append((await row(view)).exists_clause())
+            values = {child: known[attribute] for child, attribute in following.items()}
+    return Ancestors(values, tuple(facts))
+
+
+async def verify(view: Any) -> None:
+    """Send the ancestors' facts by themselves, where no other statement carries them.
+
+    Raises:
+        DoesNotExist: An ancestor is not there, or out of the caller's reach.
+    """
+    if view.ancestors.facts:
+        with translated():
+            found = (await get_session(view.repository.using).execute(select(*view.ancestors.facts))).one()
+        if not all(found):
+            raise DoesNotExist(view.model.__name__)
+
+
+# Step 7 and 8
+
+
+async def rows(view: Any) -> QuerySet[Any]:
+    """The view's rows, below the ancestors of the path."""
+    queryset: QuerySet[Any] = await call(view.get_queryset)
+    return queryset.filter(**view.ancestors.values) if view.ancestors.values else queryset
+
+
+async def row(view: Any) -> QuerySet[Any]:
+    """The one row that the path names, with the ancestors' facts."""
+    queryset = await rows(view)
+    return queryset.filter(*view.ancestors.facts, **view.keys[view.key.kwarg])
+
+
+async def fetch_object(view: Any, *, lock: bool) -> Any:
+    """Load the row that the path names, and check the permissions that look at it.
+
+    Raises:
+        DoesNotExist: The row, or an ancestor, is not there.
+        PermissionDenied: The caller may read the row and may not do this to it.
+    """
+    queryset = await row(view)
+    if lock:
+        queryset = queryset.select_for_update()
+    elif view.plan is not None and view.plan.output.read is not None:
+        queryset = queryset.loading(view.plan.output.read.selection)
+    instance = await queryset.get()
+    await call(view.check_object_permissions, instance)
+    return instance
+
+
+def denied(view: Any) -> Exception:
+    """What a refusal is called: 401 for a stranger where credentials could help, else 403."""
+    if not view.access.is_authenticated and view.authenticates:
+        return NotAuthenticated()
+    return PermissionDenied()
+
+
+# Step 9: lists
+
+
+async def list_rows(view: Any, body: Body) -> Any:
+    """Filter, order and cut the rows; what the read schema shows is all that is selected."""
+    queryset = await call(view.filter_queryset, await rows(view))
+    return await paginated(view, queryset)
+
+
+async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
+    """A page of ``queryset`` as the request asks for it; the ancestors' facts travel with the count."""
+    plan, pagination = view.plan, view.plan.policies.pagination
+    facts = view.ancestors.facts
+    if not queryset.ordering and getattr(view, "ordering", None):
+        queryset = queryset.order_by(*view.ordering)
+    queryset = queryset.ordered()
+
+    async def count() -> int:
+        number, held = await queryset.count_with(*facts)
+        if not all(held):
+            raise DoesNotExist(view.model.__name__)
+        return number
+
+    async def fetch(limit: int, offset: int) -> list[BaseModel]:
+        return await queryset[offset : offset + limit].as_schema(plan.output.read)
+
+    if pagination is None:
+        found: list[BaseModel] = await queryset.as_schema(plan.output.read)
+        if not found:
+            await verify(view)
+        return found
+    return await pagination.paginate(
+        view.query, count, fetch, lambda changes: link(view.request, changes), plan.output.response_type
+    )
+
+
+def link(request: Any, changes: Mapping[str, Any]) -> str:
+    """This request's URL with other query parameters: path and query, behind PUBLIC_BASE_URL where it is set."""
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in changes]
+    query = urlencode([*kept, *((name, value) for name, value in changes.items() if value is not None)])
+    path = f"{settings.PUBLIC_BASE_URL or ''}{request.url.path}"
+    return f"{path}?{query}" if query else path
+
+
+# Step 9: one row
+
+
+async def retrieve_row(view: Any, body: Body) -> Any:
+    """One statement, from SQL to the schema's instance."""
+    return await (await row(view)).get_as(view.plan.output.read)
+
+
+async def retrieve_object(view: Any, body: Body) -> Any:
+    """Load the object, for a permission that looks at it."""
+    return await render(view, await call(view.get_object))
+
+
+async def create_row(view: Any, body: Body) -> Any:
+    """One INSERT that carries the ancestors' facts and returns what the read schema shows."""
+    data = await _data(view, body, verify)
+    written = await view.repository.insert_row(data, view.plan.output.read, view.ancestors.facts)
+    if written is None:
+        raise DoesNotExist(view.model.__name__)
+    view.location = written.extra
+    return written.instance
+
+
+async def create_object(view: Any, body: Body) -> Any:
+    """``perform_create()``, or what stands in for it below."""
+    await verify(view)
+    data = await _data(view, body, None)
+    instance = await call(view.perform_create, data)
+    view.location = tuple(getattr(instance, name) for name in view.key.fields)
+    return await render(view, instance)
+
+
+async def update_row(view: Any, body: Body) -> Any:
+    """One UPDATE that carries every condition and returns what the read schema shows."""
+    data = await _data(view, body, _exists)
+    queryset = await row(view)
+    if not data:
+        return await queryset.get_as(view.plan.output.read)
+    return await _updated(view, data, queryset.conditions)
+
+
+async def update_loaded_row(view: Any, body: Body) -> Any:
+    """Load and lock the object for the permissions that look at it, then write its row in one UPDATE."""
+    instance = await call(view.get_object)
+    data = await _data(view, body, None)
+    if not data:
+        return await render(view, instance)
+    return await _updated(view, data, QuerySet(view.model).at(instance).conditions)
+
+
+async def update_object(view: Any, body: Body) -> Any:
+    """Load and lock the object, then ``perform_update()``."""
+    instance = await call(view.get_object)
+    data = await _data(view, body, None)
+    updated = await call(view.perform_update, instance, data)
+    return await render(view, instance if updated is None else updated)
+
+
+async def destroy_row(view: Any, body: Body) -> None:
+    """One DELETE that carries every condition."""
+    if not await view.repository.delete_rows((await row(view)).conditions):
+        raise DoesNotExist(view.model.__name__)
+
+
+async def destroy_loaded_row(view: Any, body: Body) -> None:
+    """Load and lock the object for the permissions that look at it, then delete its row."""
+    instance = await call(view.get_object)
+    if not await view.repository.delete_rows(QuerySet(view.model).at(instance).conditions):
+        raise DoesNotExist(view.model.__name__)
+
+
+async def destroy_object(view: Any, body: Body) -> None:
+    """Load and lock the object, then ``perform_destroy()``."""
+    await call(view.perform_destroy, await call(view.get_object))
+
+
+# Step 9: the user's own methods
+
+
+async def run_action(view: Any, body: Body) -> Any:
+    """An ``@action``: its body is valid and the ancestors are there before it runs."""
+    await verify(view)
+    if body.error is not None:
+        raise body.error
+    method = getattr(view, view.action)
+    return await present(view, await call(method, **body.values))
+
+
+async def run_overridden(view: Any, body: Body) -> Any:
+    """A standard action that the viewset overrides."""
+    await verify(view)
+    method = getattr(view, view.action)
+    if view.plan.body is None:
+        return await present(view, await call(method))
+    return await present(view, await call(method, await _data(view, body, None)))
+
+
+async def present(view: Any, result: Any) -> Any:
+    """What a user's method returned, as the answer shows it: objects of the model become the read schema's."""
+    output = view.plan.output
+    if result is None or isinstance(result, (Response, BaseModel)) or output.adapter is None:
+        return result
+    if output.read is not None:
+        if isinstance(result, view.model) and output.response_type is output.schema:
+            return await render(view, result)
+        if isinstance(result, list) and result and isinstance(result[0], view.model):
+            return [await render(view, item) for item in result]
+    return output.adapter.validate_python(result, from_attributes=True)
+
+
+async def render(view: Any, instance: Any) -> BaseModel:
+    """What the read schema shows of an object; one more statement where a relation that it shows is not loaded."""
+    read = view.plan.output.read
+    missing = inspect(instance).unloaded
+    shown = {relation.field.attribute for relation in read.selection.relations}
+    written = not view.plan.safe and bool(shown)
+    if written or missing & (shown | {found.attribute for found in read.selection.columns}):
+        return await QuerySet(view.model, view.repository.using).at(instance).get_as(read)
+    return read.selection.from_object(instance)  # type: ignore[no-any-return]
+
+
+async def _data(view: Any, body: Body, decide: Any) -> dict[str, Any]:
+    """The body's values with the parent's key from the URL.
+
+    Where the body is wrong, ``decide`` settles first whether the rows that the path names are there.
+    """
+    try:
+        data = body.data(view.plan.body)
+        return _with_parent(view, data)
+    except Exception:
+        if decide is not None:
+            await decide(view)
+        raise
+
+
+def _with_parent(view: Any, data: dict[str, Any]) -> dict[str, Any]:
+    for name, value in view.ancestors.values.items():
+        if data.get(name, value) not in (value, None):
+            location = view.plan.places.get(name, ("body", name))
+            place = view.plan.body.places.get(name, location)
+            raise ValidationFailed([FieldError(place, "contradicts_url", "The URL says otherwise.")])
+    creating = view.plan.body is not None and not view.plan.body.partial
+    return (
+        {**data, **view.ancestors.values}
+        if creating
+        else {k: v for k, v in data.items() if k not in view.ancestors.values}
+    )
+
+
+async def _exists(view: Any) -> None:
+    if not await (await row(view)).exists():
+        raise DoesNotExist(view.model.__name__)
+
+
+async def _updated(view: Any, data: Mapping[str, Any], where: tuple[ColumnElement[bool], ...]) -> BaseModel:
+    written = await view.repository.update_rows(data, view.plan.output.read, where)
+    if written is None:
+        raise DoesNotExist(view.model.__name__)
+    return written.instance  # type: ignore[no-any-return]
+
+
+# By action: without an object, with one that is loaded, and with the hooks.
+HANDLERS: Mapping[Action, tuple[Handler, Handler, Handler]] = {
+    Action.LIST: (list_rows, list_rows, list_rows),
+    Action.RETRIEVE: (retrieve_row, retrieve_object, retrieve_object),
+    Action.CREATE: (create_row, create_row, create_object),
+    Action.UPDATE: (update_row, update_loaded_row, update_object),
+    Action.PARTIAL_UPDATE: (update_row, update_loaded_row, update_object),
+    Action.DESTROY: (destroy_row, destroy_loaded_row, destroy_object),
+}
+
+
+def choose(action: Action, *, loads: bool, direct: bool, overridden: bool) -> Handler:
+    """The handler of a standard action.
+
+    Args:
+        action: Which one.
+        loads: Whether the object must be loaded first.
+        direct: Whether one statement does the rest.
+        overridden: Whether the viewset has a method of its own for it.
+    """
+    if overridden:
+        return run_overridden
+    without, loaded, hooks = HANDLERS[action]
+    if not direct:
+        return hooks
+    return loaded if loads else without

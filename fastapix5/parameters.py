@@ -1,0 +1,218 @@
+"""Parameters of the path and the query: one declaration that parses the text and documents itself."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, get_args, get_origin
+from urllib.parse import unquote
+
+from annotated_types import MaxLen, MinLen
+from fastapi import Path, Query
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+
+from fastapix5.exceptions import FieldError, ValidationFailed, did_you_mean
+from fastapix5.problems import field_errors
+
+NO_COMMA = StringConstraints(pattern=r"^[^,\x00]+$")
+
+# What JSON Schema calls these types; pydantic alone would also take "1_000", " 7" and "yes".
+SPELLINGS: dict[type, tuple[re.Pattern[str], str]] = {
+    int: (re.compile(r"-?[0-9]{1,20}"), "Input should be a valid integer"),
+    float: (re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"), "Input should be a valid number"),
+    bool: (re.compile(r"true|false"), "Input should be true or false"),
+}
+
+
+def base_type(annotation: Any) -> Any:
+    """The type behind ``Annotated``."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One query parameter.
+
+    Attributes:
+        name: As the URL has it.
+        annotation: The type of one value, with its limits; OpenAPI shows it and pydantic checks it.
+        description: A line for OpenAPI.
+        many: Whether it takes a list, by comma or by repeating the key.
+        least: How many values a list must have.
+        most: How many values a list may have.
+        default: The value where the parameter is absent; None leaves it out.
+    """
+
+    name: str
+    annotation: Any
+    description: str
+    many: bool = False
+    least: int = 1
+    most: int | None = None
+    default: Any = None
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.annotation)
+
+    @cached_property
+    def _spelling(self) -> tuple[re.Pattern[str], str] | None:
+        return SPELLINGS.get(base_type(self.annotation))
+
+    def parse(self, texts: Sequence[str]) -> Any:
+        """Return the typed value of what the URL says.
+
+        Raises:
+            ValidationFailed: It is not of the type, blank where that is no value, or given twice.
+        """
+        if not self.many:
+            if len(texts) > 1:
+                raise self._refused("duplicate", "Give this parameter once.")
+            return self._value(texts[0])
+        items = [item for text in texts for item in text.split(",")]
+        if self.most is not None and len(items) > self.most:
+            raise self._refused("too_long", f"Give at most {self.most} values.")
+        if len(items) < self.least:
+            raise self._refused("too_short", f"Give at least {self.least} values, separated by commas.")
+        if "" in items:
+            raise self._refused("blank", "An item of the list is empty.")
+        return [self._value(item) for item in items]
+
+    def _value(self, text: str) -> Any:
+        if text == "" and base_type(self.annotation) is not str:
+            raise self._refused("blank", "This parameter may not be blank.")
+        if self._spelling is not None and not self._spelling[0].fullmatch(text):
+            raise self._refused(f"{base_type(self.annotation).__name__}_parsing", f"{self._spelling[1]}.")
+        return parse_text(self._adapter, text, "query", self.name)
+
+    def _refused(self, code: str, message: str) -> ValidationFailed:
+        return ValidationFailed([FieldError(("query", self.name), code, message)])
+
+    def signature(self) -> inspect.Parameter:
+        """This parameter as FastAPI declares it, for OpenAPI."""
+        annotation = self.annotation
+        if self.many:
+            item = Annotated[annotation, NO_COMMA] if base_type(annotation) is str else annotation
+            limits = [MinLen(self.least), *([MaxLen(self.most)] if self.most is not None else [])]
+            annotation = Annotated[(list[item], *limits)]  # type: ignore[valid-type]
+        marker = Query(alias=self.name, description=self.description)
+        return inspect.Parameter(
+            f"query_{identifier(self.name)}",
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=Annotated[annotation, marker],
+            default=self.default,
+        )
+
+
+@dataclass(frozen=True)
+class Key:
+    """A row's key in the path: one segment, the values of a composite key joined by commas.
+
+    Attributes:
+        kwarg: The name of the path parameter.
+        fields: The model's attributes that make up the key.
+        annotations: The type of each, with its limits.
+        description: A line for OpenAPI.
+    """
+
+    kwarg: str
+    fields: tuple[str, ...]
+    annotations: tuple[Any, ...]
+    description: str
+
+    @cached_property
+    def _adapters(self) -> tuple[TypeAdapter[Any], ...]:
+        return tuple(TypeAdapter(annotation) for annotation in self.annotations)
+
+    def parse(self, text: str) -> dict[str, Any]:
+        """Return the typed values by attribute.
+
+        Raises:
+            ValidationFailed: A value is not of its type or out of range, or their number is wrong.
+        """
+        # A comma inside a value was encoded twice, so it is still encoded here.
+        parts = [text] if len(self.fields) == 1 else [unquote(part) for part in text.split(",")]
+        if len(parts) != len(self.fields):
+            message = f"Give {len(self.fields)} values, separated by commas: {', '.join(self.fields)}."
+            raise ValidationFailed([FieldError(("path", self.kwarg), "key_parts", message)])
+        values = {}
+        for name, annotation, adapter, part in zip(self.fields, self.annotations, self._adapters, parts, strict=True):
+            spelling = SPELLINGS.get(base_type(annotation))
+            if spelling is not None and not spelling[0].fullmatch(part):
+                code = f"{base_type(annotation).__name__}_parsing"
+                raise ValidationFailed([FieldError(("path", self.kwarg), code, f"{spelling[1]}.")])
+            values[name] = parse_text(adapter, part, "path", self.kwarg)
+        return values
+
+    def format(self, values: Sequence[Any]) -> str:
+        """Return the path segment for a row's key values, before percent-encoding."""
+        texts = [
+            adapter.dump_python(value, mode="json") if not isinstance(value, str) else value
+            for adapter, value in zip(self._adapters, values, strict=True)
+        ]
+        if len(texts) == 1:
+            return str(texts[0])
+        return ",".join(str(text).replace("%", "%25").replace(",", "%2C") for text in texts)
+
+    def signature(self) -> inspect.Parameter:
+        """This parameter as FastAPI declares it, for OpenAPI."""
+        annotation: Any = self.annotations[0]
+        if len(self.fields) > 1:
+            parts = ",".join(["[^,]+"] * len(self.fields))
+            annotation = Annotated[str, StringConstraints(pattern=f"^{parts}$")]
+        return inspect.Parameter(
+            self.kwarg,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=Annotated[annotation, Path(description=self.description)],
+        )
+
+
+def parse_text(adapter: TypeAdapter[Any], text: str, *loc: str) -> Any:
+    """Return the typed value of ``text``; raise ValidationFailed, which names ``loc``."""
+    try:
+        return adapter.validate_strings(text)
+    except ValidationError as error:
+        raise ValidationFailed(field_errors(error.errors(include_url=False, include_input=False), *loc)) from None
+    except UnicodeError:
+        raise ValidationFailed([FieldError(loc, "string_unicode", "Input should be valid Unicode.")]) from None
+
+
+def parse_query(
+    items: Iterable[tuple[str, str]], parameters: Mapping[str, Parameter], known: Iterable[str], *, lenient: bool
+) -> dict[str, Any]:
+    """Return the typed values of a query string, by parameter name.
+
+    Args:
+        items: Names and texts, in order.
+        parameters: What the route declares.
+        known: Other names that are welcome: those that FastAPI dependencies declare.
+        lenient: Whether an unknown name is passed over.
+
+    Raises:
+        ValidationFailed: Every wrong parameter at once; an unknown name comes with a suggestion.
+    """
+    texts: dict[str, list[str]] = {}
+    for name, text in items:
+        texts.setdefault(name, []).append(text)
+    values, errors, unknown = {name: p.default for name, p in parameters.items() if p.default is not None}, [], []
+    names = set(known)
+    for name, given in texts.items():
+        if name in parameters:
+            try:
+                values[name] = parameters[name].parse(given)
+            except ValidationFailed as error:
+                errors.extend(error.errors)
+        elif name not in names and not lenient:
+            guess = did_you_mean(name[:100], names | set(parameters))
+            unknown.append(FieldError(("query", name), "unknown_parameter", f"There is no such parameter.{guess}"))
+    if unknown or errors:
+        raise ValidationFailed([*unknown, *errors], code="invalid" if errors else "unknown_parameter")
+    return values
+
+
+def identifier(name: str) -> str:
+    """``name`` as a Python identifier."""
+    return re.sub(r"\W", "_", name)

@@ -1,0 +1,206 @@
+"""One request, in the order that a caller can observe. The numbers are those of ``answer`` and of the architecture page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from starlette.authentication import AuthCredentials
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fastapix5.access import ANONYMOUS, Access
+from fastapix5.actions import Action
+from fastapix5.authentication import BaseAuthentication
+from fastapix5.concurrency import call
+from fastapix5.db.sessions import session_scope
+from fastapix5.db.transactions import atomic
+from fastapix5.exceptions import AuthenticationFailed, NotAuthenticated, ValidationFailed
+from fastapix5.handlers import Body, denied, resolve_ancestors
+from fastapix5.parameters import parse_query
+from fastapix5.permissions import BasePermission, granted_scope
+from fastapix5.plan import RoutePlan
+from fastapix5.settings import settings
+from fastapix5.throttling import check_throttles
+
+
+class Solved(Protocol):
+    """What the FastAPI dependencies of a route left behind."""
+
+    values: Mapping[str, Any]
+
+    def finish(self, response: Response) -> None:
+        """Give the response the headers and background tasks that they asked for."""
+
+
+class Inclusion(Protocol):
+    """A route as it was included: what FastAPI adds to its plan."""
+
+    plan: RoutePlan
+
+    def known_parameters(self) -> frozenset[str]:
+        """Query parameters that FastAPI dependencies and actions declare."""
+
+    async def solve(self, request: Request) -> Solved:
+        """Run the dependencies that need no body, and parse the parameters of an action."""
+
+    async def read_body(self, request: Request) -> bytes | Exception:
+        """Read the body, or say why it cannot be taken."""
+
+    async def parse_body(self, request: Request, raw: bytes | Exception, solved: Solved) -> tuple[Body, Solved]:
+        """Parse the body, and run the dependencies that wait for it."""
+
+
+async def answer(inclusion: Inclusion, request: Request) -> Response:
+    """Serve one request.
+
+    1. route: FastAPI's and the router's work, done before this is called
+    2. authenticate
+    3. permissions, those of the ancestors first
+    4. throttles
+    5. path and query, then the FastAPI dependencies that need no body
+    6. ancestors
+    7. object
+    8. object permission
+    9. body, service, repository
+    10. render, commit
+    11. send: Starlette's work, done after this returns
+
+    Steps 7 to 9 are the handler's, since the object, its permissions and the write often share one statement.
+
+    Raises:
+        Error: Whatever refuses the request; ``problems`` says how it looks.
+    """
+    plan = inclusion.plan
+    view = plan.prototype.for_request(request, plan)
+    try:
+        await authenticate(view)
+        views = parent_views(view)
+        await check_permissions(view, views)
+        await check_throttles(plan.policies.throttles, request, view)
+        parse_parameters(view, views, inclusion.known_parameters())
+        solved = await inclusion.solve(request)
+        raw = await inclusion.read_body(request)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(session_scope(access=view.access))
+            if not plan.safe:
+                await stack.enter_async_context(atomic(using=plan.using))
+            view.ancestors = await resolve_ancestors(plan.parents, views, plan.link)
+            body, solved = await inclusion.parse_body(request, raw, solved)
+            result = await plan.handler(view, body)
+            response = render(view, result)
+    except (NotAuthenticated, AuthenticationFailed) as error:
+        error.challenge = challenge(view, request)  # type: ignore[union-attr]
+        raise
+    solved.finish(response)
+    return response
+
+
+# 2
+
+
+async def authenticate(view: Any) -> None:
+    """Ask each authentication in turn; the first that finds its kind of credentials decides.
+
+    Raises:
+        AuthenticationFailed: Credentials were given and do not hold.
+    """
+    access: Access = ANONYMOUS
+    for authentication in view.plan.policies.authentication:
+        found = await call(authentication.authenticate, view.request)
+        if found is not None:
+            access = found
+            break
+    settle(view, access)
+
+
+def settle(view: Any, access: Access) -> None:
+    """Tell the view and Starlette who is asking."""
+    view.access = access
+    view.request.scope["user"] = access
+    view.request.scope["auth"] = AuthCredentials(sorted(access.scopes))
+
+
+def challenge(view: Any, request: Request) -> str:
+    """What WWW-Authenticate says: the first authentication's way (RFC 9110, 11.6.1)."""
+    authentication: tuple[BaseAuthentication, ...] = view.plan.policies.authentication
+    return authentication[0].authenticate_header(request) if authentication else "Bearer"
+
+
+# 3
+
+
+def parent_views(view: Any) -> tuple[Any, ...]:
+    """The ancestors' viewsets for this request, each as its retrieve."""
+    views = []
+    for parent in view.plan.parents:
+        above = parent.prototype.for_request(view.request, None)
+        above.action, above.key, above.access = Action.RETRIEVE.value, parent.key, view.access
+        above.authenticates, above.permissions = view.authenticates, parent.permissions
+        views.append(above)
+    return tuple(views)
+
+
+async def check_permissions(view: Any, views: tuple[Any, ...]) -> None:
+    """Ask every permission, from the outermost ancestor inwards.
+
+    Raises:
+        NotAuthenticated: One refuses a stranger.
+        PermissionDenied: One refuses somebody known.
+    """
+    for asked in (*views, view):
+        permissions: tuple[BasePermission, ...] = asked.permissions
+        for permission in permissions:
+            if not await call(permission.has_permission, view.request, asked):
+                raise denied(asked)
+    scope = granted_scope(view.permissions, view.access)
+    if scope is not None:
+        settle(view, replace(view.access, scope=scope))
+
+
+# 5
+
+
+def parse_parameters(view: Any, views: tuple[Any, ...], known: frozenset[str]) -> None:
+    """Parse the keys of the path and the query string.
+
+    Raises:
+        ValidationFailed: With every wrong place of the path, else of the query.
+    """
+    plan, errors = view.plan, []
+    for key in plan.keys:
+        try:
+            view.keys[key.kwarg] = key.parse(view.request.path_params[key.kwarg])
+        except ValidationFailed as error:
+            errors.extend(error.errors)
+    if errors:
+        raise ValidationFailed(errors)
+    view.query = parse_query(view.request.query_params.multi_items(), plan.parameters, known, lenient=plan.lenient)
+    for above, parent in zip(views, plan.parents, strict=True):
+        above.keys = view.keys
+        view.parents[parent.name] = view.kwargs[parent.key.kwarg]
+
+
+# 10
+
+
+def render(view: Any, result: Any) -> Response:
+    """Serialize what step 9 returned, while a failure can still roll back."""
+    output = view.plan.output
+    if isinstance(result, Response):
+        return result
+    headers = {}
+    if view.location is not None:
+        headers["Location"] = location(view.request, view.key.format(view.location))
+    if output.adapter is None or (result is None and output.status == 204):
+        return Response(status_code=output.status, headers=headers)
+    content = output.adapter.dump_json(result, by_alias=True)
+    return Response(content, output.status, headers=headers, media_type="application/json")
+
+
+def location(request: Request, key: str) -> str:
+    """Where a new row lives: behind the collection's own path."""
+    return f"{settings.PUBLIC_BASE_URL or ''}{request.url.path}/{quote(key, safe=',')}"

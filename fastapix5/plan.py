@@ -1,0 +1,179 @@
+"""What a declaration compiles to: frozen data that the request path only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from fastapix5.actions import SAFE_METHODS
+from fastapix5.authentication import BaseAuthentication
+from fastapix5.filters import BaseFilterBackend
+from fastapix5.pagination import BasePagination
+from fastapix5.parameters import Key, Parameter
+from fastapix5.permissions import BasePermission
+from fastapix5.problems import Location
+from fastapix5.repositories import Read
+from fastapix5.schemas import SchemaField
+from fastapix5.throttling import BaseThrottle
+
+# Step 9 of a route: runs with the view and the body's values, returns what is rendered.
+Handler = Callable[[Any, Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class BodyPlan:
+    """What a standard action takes in its body.
+
+    Attributes:
+        schema: The schema as it is enforced and documented.
+        fields: Its fields with the model's attributes.
+        partial: Whether only what was sent is written (PATCH).
+    """
+
+    schema: type[BaseModel]
+    fields: tuple[SchemaField, ...]
+    partial: bool
+
+    @property
+    def places(self) -> Mapping[str, Location]:
+        """Where in the body each attribute comes from."""
+        found: dict[str, Location] = {}
+        for schema_field in self.fields:
+            alias = schema_field.info.validation_alias
+            found[schema_field.attribute] = ("body", alias if isinstance(alias, str) else schema_field.name)
+        return found
+
+
+@dataclass(frozen=True)
+class ParentPlan:
+    """An ancestor in the path.
+
+    Attributes:
+        name: The parent viewset's name; the key of ``view.parents``.
+        prototype: The parent's viewset, from which the request's own is made.
+        key: Its key in the path.
+        link: The child's attributes and the parent's that they refer to.
+        permissions: Those of the parent's retrieve.
+        loads: Whether the parent's row must be loaded, since a permission looks at it or ``get_object`` is overridden.
+        direct: Whether the path's key is what the child refers to, so that no look-up is needed to know it.
+    """
+
+    name: str
+    prototype: Any
+    key: Key
+    link: Mapping[str, str]
+    permissions: tuple[BasePermission, ...]
+    loads: bool
+    direct: bool
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The policies of one route."""
+
+    authentication: tuple[BaseAuthentication, ...] = ()
+    permissions: tuple[BasePermission, ...] = ()
+    throttles: tuple[BaseThrottle, ...] = ()
+    filters: tuple[BaseFilterBackend, ...] = ()
+    pagination: BasePagination | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a route answers with.
+
+    Attributes:
+        schema: The read schema, or None for an action that returns something of its own.
+        read: How rows of it are read.
+        response_type: What OpenAPI shows: the schema, a page of it, an action's return type; None for no content.
+        adapter: Serializes ``response_type``.
+        status: The status of the answer.
+    """
+
+    schema: type[BaseModel] | None
+    read: Read | None
+    response_type: Any
+    adapter: TypeAdapter[Any] | None
+    status: int
+
+
+@dataclass(frozen=True)
+class RoutePlan:
+    """One route: one action, with one method, of one viewset.
+
+    Attributes:
+        prototype: The viewset's declaration, from which a view is made for each request.
+        where: The class and the action, for errors and logs.
+        action: The action's name.
+        method: The HTTP method; a GET route answers HEAD as well.
+        path: The path below the router's prefix.
+        key: The row's key in the path, on detail routes.
+        row_key: How one row's key is written, on collection routes too: a Location needs it.
+        parents: The ancestors, outermost first.
+        parameters: Query parameters by name.
+        body: The body of a standard action.
+        function: The method behind an ``@action``; its signature is a FastAPI signature.
+        handler: Step 9.
+        compiled: Whether rows go from SQL to the answer without objects of the model.
+        why: Why they do or do not, in a few words.
+        using: The database alias.
+        link: The attributes that refer to the parent, and what of it they refer to.
+        lenient: Whether unknown query parameters are passed over.
+        max_body_size: Bytes.
+        max_depth: How deep JSON may nest.
+        places: Where each attribute comes from, for errors that the database finds.
+        documentation: What OpenAPI says besides.
+    """
+
+    prototype: Any
+    where: str
+    action: str
+    method: str
+    path: str
+    name: str
+    key: Key | None
+    row_key: Key
+    parents: tuple[ParentPlan, ...]
+    parameters: Mapping[str, Parameter]
+    body: BodyPlan | None
+    function: Callable[..., Any] | None
+    policies: Policies
+    output: Output
+    handler: Handler
+    compiled: bool
+    why: str
+    using: str
+    link: Mapping[str, str]
+    lenient: bool
+    max_body_size: int
+    max_depth: int
+    places: Mapping[str, Location] = field(default_factory=dict)
+    documentation: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def safe(self) -> bool:
+        """Whether the method promises to change nothing (RFC 9110)."""
+        return self.method in SAFE_METHODS
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Every key in the path, outermost first."""
+        own = () if self.key is None else (self.key,)
+        return (*(parent.key for parent in self.parents), *own)
+
+
+@dataclass(frozen=True)
+class ResourcePlan:
+    """A viewset and its children, compiled."""
+
+    name: str
+    prefix: str
+    routes: tuple[RoutePlan, ...]
+    children: tuple[ResourcePlan, ...] = ()
+
+    def walk(self) -> list[RoutePlan]:
+        """Every route of this resource and of all below it."""
+        return [*self.routes, *(route for child in self.children for route in child.walk())]

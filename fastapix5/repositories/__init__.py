@@ -1,0 +1,40 @@
+"""Data: querysets, their lookups and conditions, compiled reads, and the repository that owns a model's rows."""
+
+from fastapix5.repositories.conditions import Condition, Q, to_sql
+from fastapix5.repositories.lookups import (
+    ALIASES,
+    LOOKUPS,
+    Lookup,
+    Operand,
+    Path,
+    UnknownPath,
+    register_lookup,
+    resolve,
+    walk,
+)
+from fastapix5.repositories.policies import RowPolicy, forget_policies, policy_condition, register_policy
+from fastapix5.repositories.queryset import QuerySet
+from fastapix5.repositories.reads import Read
+from fastapix5.repositories.repository import Repository
+
+__all__ = [
+    "ALIASES",
+    "LOOKUPS",
+    "Condition",
+    "Lookup",
+    "Operand",
+    "Path",
+    "Q",
+    "QuerySet",
+    "Read",
+    "Repository",
+    "RowPolicy",
+    "UnknownPath",
+    "forget_policies",
+    "policy_condition",
+    "register_lookup",
+    "register_policy",
+    "resolve",
+    "to_sql",
+    "walk",
+]

@@ -1,0 +1,185 @@
+"""``Q`` trees and what they mean in SQL.
+
+Conditions on one relation path inside one tree hold for the same related row, as in Django: an AND of them becomes one
+EXISTS. A negated part is a boundary of its own: ``~Q(...)`` means that no single related row meets all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import ColumnElement, and_, exists, false, func, inspect, not_, or_, true
+from sqlalchemy.orm import aliased
+
+from fastapix5.repositories.lookups import Path, resolve
+
+AND: Final = "AND"
+OR: Final = "OR"
+
+
+class Q:
+    """Conditions joined by ``&``, ``|`` and ``~``: ``Q(name__icontains="a") | ~Q(seats__gte=100)``.
+
+    Args:
+        *conditions: Other ``Q`` objects or SQLAlchemy expressions.
+        **lookups: ``field__lookup=value``.
+    """
+
+    __slots__ = ("children", "connector", "negated")
+
+    def __init__(self, *conditions: Condition, **lookups: Any) -> None:
+        self.children: tuple[Condition | tuple[str, Any], ...] = (*conditions, *lookups.items())
+        self.connector = AND
+        self.negated = False
+
+    @classmethod
+    def _joined(cls, connector: str, children: Sequence[Condition], *, negated: bool = False) -> Q:
+        node = cls(*children)
+        node.connector = connector
+        node.negated = negated
+        return node
+
+    def __and__(self, other: Condition) -> Q:
+        return self._joined(AND, (self, other))
+
+    def __or__(self, other: Condition) -> Q:
+        return self._joined(OR, (self, other))
+
+    def __invert__(self) -> Q:
+        return self._joined(AND, (self,), negated=True)
+
+    def __repr__(self) -> str:
+        inner = f" {self.connector} ".join(repr(child) for child in self.children)
+        return f"{'~' if self.negated else ''}Q({inner})"
+
+
+Condition: TypeAlias = Q | ColumnElement[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """One lookup, rooted at an entity: a model, or the alias of a related one."""
+
+    entity: Any
+    path: Path
+    value: Any
+
+    def scope(self) -> tuple[int, str] | None:
+        """The relation it has yet to cross, by entity and name; None where it stands on the entity itself."""
+        return (id(self.entity), self.path.relations[0]) if self.path.relations else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    connector: str
+    negated: bool
+    children: tuple[_Tree, ...]
+
+
+_Tree: TypeAlias = _Leaf | _Node | ColumnElement[bool] | bool
+
+
+def to_sql(conditions: Iterable[Condition], model: type[Any]) -> ColumnElement[bool]:
+    """Return the SQL of ``conditions``, ANDed as one tree over ``model``.
+
+    Raises:
+        UnknownPath: A name in them is not there.
+    """
+    children = tuple(_tree(condition, model) for condition in conditions)
+    return _sql(_Node(AND, negated=False, children=children))
+
+
+def _tree(condition: Condition | tuple[str, Any], model: type[Any]) -> _Tree:
+    if isinstance(condition, Q):
+        return _Node(condition.connector, condition.negated, tuple(_tree(child, model) for child in condition.children))
+    if isinstance(condition, tuple):
+        name, value = condition
+        return _Leaf(model, resolve(model, name), value)
+    return condition
+
+
+def _sql(tree: _Tree) -> ColumnElement[bool]:
+    if isinstance(tree, bool):
+        return true() if tree else false()
+    if isinstance(tree, _Leaf):
+        if tree.scope() is None:
+            return tree.path.lookup.make(getattr(tree.entity, tree.path.attribute), tree.value)
+        return _related(tree, tree)
+    if not isinstance(tree, _Node):
+        return tree
+    if tree.negated:
+        # A comparison with null is unknown, and so would its negation be: exclude() keeps such rows.
+        return not_(func.coalesce(_sql(_Node(tree.connector, negated=False, children=tree.children)), false()))
+    if tree.connector == OR:
+        return or_(false(), *(_sql(child) for child in tree.children))
+    return and_(true(), *(_sql_group(group) for group in _groups(tree.children)))
+
+
+def _sql_group(group: list[_Tree]) -> ColumnElement[bool]:
+    if len(group) == 1:
+        return _sql(group[0])
+    leaf = next(leaf for child in group for leaf in _leaves(child) if leaf.scope() is not None)
+    return _related(_Node(AND, negated=False, children=tuple(group)), leaf)
+
+
+def _related(tree: _Tree, leaf: _Leaf) -> ColumnElement[bool]:
+    """EXISTS over the relation that ``leaf`` crosses, or what the tree says where no related row is there."""
+    scope, name = leaf.scope(), leaf.path.relations[0]
+    relationship = inspect(leaf.entity).mapper.relationships[name]
+    related = aliased(relationship.mapper.class_)
+    inner = _replace(tree, scope, lambda found: _Leaf(related, _shorter(found.path), found.value))
+    join = getattr(leaf.entity, name).of_type(related).__clause_element__()
+    there = exists().where(join, _sql(inner))
+    sources = [inspect(related).selectable, *([relationship.secondary] if relationship.secondary is not None else [])]
+    there = there.select_from(*sources).correlate_except(*sources)
+    absent = _fold(_replace(tree, scope, lambda found: found.path.lookup.meets_null(found.value)))
+    if absent is False:
+        return there
+    none = not_(exists().where(join).select_from(*sources).correlate_except(*sources))
+    return or_(there, and_(none, _sql(absent)))
+
+
+def _shorter(path: Path) -> Path:
+    return Path(path.relations[1:], path.attribute, path.lookup)
+
+
+def _replace(tree: _Tree, scope: Any, change: Any) -> _Tree:
+    if isinstance(tree, _Leaf):
+        return change(tree) if tree.scope() == scope else tree  # type: ignore[no-any-return]
+    if isinstance(tree, _Node) and not tree.negated:
+        return _Node(tree.connector, tree.negated, tuple(_replace(child, scope, change) for child in tree.children))
+    return tree
+
+
+def _fold(tree: _Tree) -> _Tree:
+    """Simplify the constants away."""
+    if not isinstance(tree, _Node) or tree.negated:
+        return tree
+    children = [_fold(child) for child in tree.children]
+    decisive = tree.connector == OR
+    if decisive in [child for child in children if isinstance(child, bool)]:
+        return decisive
+    rest = tuple(child for child in children if not isinstance(child, bool))
+    return _Node(tree.connector, tree.negated, rest) if rest else not decisive
+
+
+def _leaves(tree: _Tree) -> Iterable[_Leaf]:
+    if isinstance(tree, _Leaf):
+        yield tree
+    elif isinstance(tree, _Node) and not tree.negated:
+        for child in tree.children:
+            yield from _leaves(child)
+
+
+def _groups(children: Sequence[_Tree]) -> list[list[_Tree]]:
+    """Split the parts of an AND into groups that share a relation; what crosses none stands alone."""
+    groups: list[tuple[set[Any], list[_Tree]]] = []
+    for child in children:
+        scopes = {scope for leaf in _leaves(child) if (scope := leaf.scope()) is not None}
+        joined = [group for group in groups if group[0] & scopes]
+        groups = [group for group in groups if not group[0] & scopes]
+        merged = (scopes.union(*(group[0] for group in joined)), [*(c for group in joined for c in group[1]), child])
+        groups.append(merged)
+    return [group for _, group in groups]

@@ -1,0 +1,228 @@
+"""An immutable, lazy description of rows, ended by a verb that asks the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, Select, func, inspect, select
+from sqlalchemy.orm import joinedload, raiseload, selectinload
+from typing_extensions import Self
+
+from fastapix5.db.errors import translated
+from fastapix5.db.sessions import get_session
+from fastapix5.exceptions import DoesNotExist, MultipleObjectsReturned
+from fastapix5.repositories.conditions import Condition, Q, to_sql
+from fastapix5.repositories.lookups import UnknownPath, walk
+from fastapix5.repositories.reads import Read, loader_options
+from fastapix5.repositories.writes import key_condition
+from fastapix5.schemas import Selection, select_for
+
+M = TypeVar("M")
+S = TypeVar("S", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class QuerySet(Generic[M]):
+    """Rows of a model: chain ``filter``, ``exclude``, ``order_by`` and slices, then await a verb.
+
+    Every method returns a new queryset; a condition given once is kept, whatever follows.
+    """
+
+    model: type[M]
+    alias: str = "default"
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    ordering: tuple[Any, ...] = ()
+    start: int = 0
+    stop: int | None = None
+    options: tuple[Any, ...] = ()
+    locked: bool = False
+
+    # What narrows and shapes
+
+    def using(self, alias: str) -> Self:
+        """The same rows in another database of ``DATABASES``."""
+        return replace(self, alias=alias)
+
+    def filter(self, *conditions: Condition, **lookups: Any) -> Self:
+        """Rows that meet all of it; ``field__lookup=value``, ``Q`` objects and SQLAlchemy expressions.
+
+        Raises:
+            UnknownPath: A name is not there; the error says what is known.
+            TypeError: The queryset is sliced already.
+        """
+        self._refuse_slice("filter")
+        if not conditions and not lookups:
+            return self
+        return replace(self, conditions=(*self.conditions, to_sql((*conditions, Q(**lookups)), self.model)))
+
+    def exclude(self, *conditions: Condition, **lookups: Any) -> Self:
+        """Rows that do not meet all of it; rows for which it is unknown (null) stay."""
+        self._refuse_slice("exclude")
+        return replace(self, conditions=(*self.conditions, to_sql((~Q(*conditions, **lookups),), self.model)))
+
+    def order_by(self, *names: str | ColumnElement[Any]) -> Self:
+        """Replace the order: ``"name"``, ``"-name"``, ``"origin__name"`` or SQLAlchemy expressions.
+
+        Nulls stand last ascending and first descending, on every database.
+        """
+        self._refuse_slice("order_by")
+        return replace(self, ordering=tuple(self._order(name) for name in names))
+
+    def ordered(self) -> Self:
+        """The same order with the primary key at its end, so that no two rows ever change places."""
+        mapper = inspect(self.model)
+        key = tuple(getattr(self.model, mapper.get_property_by_column(column).key) for column in mapper.primary_key)
+        return replace(self, ordering=(*self.ordering, *key))
+
+    def select_related(self, *names: str) -> Self:
+        """Load to-one relations in the same statement."""
+        return replace(self, options=(*self.options, *(joinedload(getattr(self.model, name)) for name in names)))
+
+    def prefetch_related(self, *names: str) -> Self:
+        """Load to-many relations, with one statement each."""
+        return replace(self, options=(*self.options, *(selectinload(getattr(self.model, name)) for name in names)))
+
+    def loading(self, selection: Selection) -> Self:
+        """Load the relations that a schema shows, so that its objects can be rendered without another statement."""
+        return replace(self, options=(*self.options, *loader_options(selection)))
+
+    def at(self, instance: M) -> Self:
+        """The row of an object, and no other."""
+        return replace(self, conditions=(*self.conditions, key_condition(self.model, instance)))
+
+    def select_for_update(self) -> Self:
+        """Lock the rows until the transaction ends. SQLite locks as a whole, when the transaction begins."""
+        return replace(self, locked=True)
+
+    def __getitem__(self, item: slice) -> Self:
+        if item.step is not None or (item.start or 0) < 0 or (item.stop or 0) < 0:
+            raise ValueError("A queryset takes slices without a step, from 0 up.")
+        start = self.start + (item.start or 0)
+        stop = self.stop if item.stop is None else self.start + item.stop
+        if self.stop is not None and stop is not None:
+            stop = min(stop, self.stop)
+        return replace(self, start=start, stop=stop)
+
+    # What asks the database
+
+    async def all(self) -> list[M]:
+        """Every row, as an object of the model. A relation that was not asked for raises when touched."""
+        rows = await self._execute(self._objects())
+        return [row[0] for row in rows]
+
+    async def first(self) -> M | None:
+        """The first row, or None. Without an order, the lowest primary key."""
+        ordered = self if self.ordering else self.ordered()
+        found = await ordered[:1].all()
+        return found[0] if found else None
+
+    async def get(self, *conditions: Condition, **lookups: Any) -> M:
+        """The one row that matches.
+
+        Raises:
+            DoesNotExist: No row matches.
+            MultipleObjectsReturned: Several do.
+        """
+        narrowed = self.filter(*conditions, **lookups) if conditions or lookups else self
+        return self._only(await narrowed[:2].all())
+
+    async def count(self) -> int:
+        """The exact number of rows."""
+        number, _ = await self.count_with()
+        return number
+
+    async def count_with(self, *facts: ColumnElement[bool]) -> tuple[int, tuple[bool, ...]]:
+        """The exact number of rows and whether each of ``facts`` holds, in one statement."""
+        if self.start or self.stop is not None:
+            statement = select(func.count()).select_from(self.statement().subquery())
+        else:
+            statement = self._narrowed(select(func.count()).select_from(self.model))
+        number = statement.order_by(None).scalar_subquery()
+        row = (await self._execute(select(number, *facts)))[0]
+        return row[0], tuple(bool(fact) for fact in row[1:])
+
+    async def exists(self) -> bool:
+        """Whether any row matches."""
+        rows = await self._execute(select(self.exists_clause()))
+        return bool(rows[0][0])
+
+    async def as_schema(self, schema: type[S] | Read) -> list[S]:
+        """Every row as an instance of ``schema``: only its columns, its relations in a fixed number of statements.
+
+        Raises:
+            ImproperlyConfigured: A field of the schema stands for nothing on the model.
+        """
+        read = schema if isinstance(schema, Read) else Read(select_for(schema, self.model, schema.__name__))
+        rows = await self._execute(read.statement(self.statement()))
+        with translated(inspect(self.model)):
+            return cast("list[S]", await read.instances(get_session(self.alias), rows))
+
+    async def get_as(self, schema: type[S] | Read) -> S:
+        """The one row as an instance of ``schema``; raises as ``get`` does."""
+        found: list[S] = await self[:2].as_schema(schema)
+        return self._only(found)
+
+    # Parts of statements, for this package and for expressions of one's own
+
+    def statement(self) -> Select[Any]:
+        """The SELECT of the model's rows, as SQLAlchemy has it."""
+        statement = self._narrowed(select(self.model)).order_by(*self.ordering)
+        if self.start:
+            statement = statement.offset(self.start)
+        if self.stop is not None:
+            statement = statement.limit(max(self.stop - self.start, 0))
+        return statement
+
+    def exists_clause(self) -> ColumnElement[bool]:
+        """``EXISTS (SELECT ... these rows ...)``, to stand in another statement."""
+        return self._narrowed(select(1).select_from(self.model)).correlate(None).exists()
+
+    def _narrowed(self, statement: Select[Any]) -> Select[Any]:
+        return statement.where(*self.conditions) if self.conditions else statement
+
+    def _objects(self) -> Select[Any]:
+        statement = self.statement().options(*self.options, raiseload("*"))
+        if self.locked:
+            statement = statement.with_for_update(of=self.model).execution_options(populate_existing=True)
+        return statement
+
+    async def _execute(self, statement: Select[Any]) -> Sequence[Any]:
+        session = get_session(self.alias)
+        with translated(inspect(self.model)):
+            return (await session.execute(statement)).all()
+
+    def _only(self, found: list[Any]) -> Any:
+        if not found:
+            raise DoesNotExist(self.model.__name__)
+        if len(found) > 1:
+            raise MultipleObjectsReturned(self.model.__name__)
+        return found[0]
+
+    def _order(self, name: str | ColumnElement[Any]) -> Any:
+        if not isinstance(name, str):
+            return name
+        descending, path = name.startswith("-"), name.lstrip("-")
+        relations, attribute, rest, owner = walk(self.model, path)
+        if rest:
+            raise UnknownPath(path, rest[0], f"{owner.__name__}.{attribute}", ())
+        column = _reach(self.model, relations, attribute)
+        return column.desc().nulls_first() if descending else column.asc().nulls_last()
+
+    def _refuse_slice(self, verb: str) -> None:
+        if self.start or self.stop is not None:
+            raise TypeError(f"Cannot {verb} once a slice has been taken.")
+
+
+def _reach(model: Any, relations: Sequence[str], attribute: str) -> Any:
+    """The attribute at the end of to-one relations, as a scalar subquery where there are any."""
+    if not relations:
+        return getattr(model, attribute)
+    from sqlalchemy.orm import aliased  # noqa: PLC0415
+
+    first = aliased(inspect(model).mapper.relationships[relations[0]].mapper.class_)
+    join = getattr(model, relations[0]).of_type(first).__clause_element__()
+    column = _reach(first, relations[1:], attribute)
+    return select(column).select_from(first).where(join).correlate_except(first).scalar_subquery()

@@ -1,0 +1,209 @@
+"""Reads that select what a schema shows and nothing else: one statement, and one more for each to-many relation.
+
+A ``Read`` is compiled once from a ``Selection``. To-one relations travel in the same statement, by an outer join, or
+behind a write's RETURNING by scalar subqueries; to-many relations are fetched together for all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, Row, Select, and_, inspect, literal_column, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased, joinedload, raiseload, selectinload
+from sqlalchemy.sql.visitors import replacement_traverse
+
+from fastapix5.schemas import Selection
+
+# As many keys as one statement binds: PostgreSQL takes 32,767 arguments, SQLite 32,766.
+KEYS_PER_STATEMENT = 5_000
+
+
+@dataclass
+class Many:
+    """A to-many relation of a node: the statement that fetches its rows for a set of owners."""
+
+    name: str
+    read: Read
+    owner: Any
+    owner_key: tuple[ColumnElement[Any], ...]
+    join: Any
+
+
+@dataclass
+class Node:
+    """One entity of a read: where its values stand in the row, and what hangs below it."""
+
+    selection: Selection
+    entity: Any
+    columns: list[tuple[str, int]] = field(default_factory=list)
+    key: list[int] = field(default_factory=list)
+    one: list[tuple[str, Node]] = field(default_factory=list)
+    many: list[Many] = field(default_factory=list)
+
+    def key_of(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        """The primary key of this entity in ``row``."""
+        return tuple(row[index] for index in self.key)
+
+    def build(self, row: Sequence[Any], related: dict[int, dict[tuple[Any, ...], list[BaseModel]]]) -> BaseModel | None:
+        """The schema's instance for this entity in ``row``; None where an outer join found nothing."""
+        key = self.key_of(row)
+        if None in key:
+            return None
+        values: dict[str, Any] = {name: row[index] for name, index in self.columns}
+        for name, node in self.one:
+            values[name] = node.build(row, related)
+        for many in self.many:
+            values[many.name] = related[id(many)].get(key, [])
+        return self.selection.build(values)
+
+    def walk(self) -> Iterator[Node]:
+        """This node and every one below it in the same row."""
+        yield self
+        for _, node in self.one:
+            yield from node.walk()
+
+
+class Read:
+    """A compiled read of one selection.
+
+    Args:
+        selection: What the schema selects.
+        entity: The model, or an alias of it.
+        extra: Attributes of the model that are selected besides, such as the key that a Location needs.
+    """
+
+    def __init__(self, selection: Selection, entity: Any = None, extra: Sequence[str] = ()) -> None:
+        self.selection = selection
+        self.entity = selection.model if entity is None else entity
+        self._columns: list[Any] = []
+        self._joins: list[tuple[Any, Any]] = []
+        self._one_subqueries: list[Any] = []
+        self.root = self._node(selection, self.entity, through=())
+        self._extra = [self._add(getattr(self.entity, name), ()) for name in extra]
+        self.has_many = any(node.many for node in self.root.walk())
+
+    def _node(self, selection: Selection, entity: Any, through: tuple[tuple[Any, Any], ...]) -> Node:
+        node = Node(selection, entity)
+        for schema_field in selection.columns:
+            node.columns.append((schema_field.name, self._add(getattr(entity, schema_field.attribute), through)))
+        mapper = inspect(selection.model)
+        for column in mapper.primary_key:
+            attribute = mapper.get_property_by_column(column).key
+            shown = [index for name, index in node.columns if self._attribute(selection, name) == attribute]
+            node.key.append(shown[0] if shown else self._add(getattr(entity, attribute), through))
+        for relation in selection.relations:
+            name, attribute = relation.field.name, getattr(entity, relation.field.attribute)
+            target = aliased(relation.selection.model)
+            if relation.many:
+                key = tuple(getattr(entity, mapper.get_property_by_column(c).key) for c in mapper.primary_key)
+                node.many.append(Many(name, Read(relation.selection, target), entity, key, attribute.of_type(target)))
+                continue
+            join = attribute.of_type(target)
+            self._joins.append((target, join))
+            node.one.append((name, self._node(relation.selection, target, (*through, (target, join)))))
+        return node
+
+    @staticmethod
+    def _attribute(selection: Selection, name: str) -> str:
+        return next(found.attribute for found in selection.columns if found.name == name)
+
+    def _add(self, column: Any, through: tuple[tuple[Any, Any], ...]) -> int:
+        self._columns.append(column)
+        self._one_subqueries.append(self._subquery(column, through))
+        return len(self._columns) - 1
+
+    def _subquery(self, column: Any, through: tuple[tuple[Any, Any], ...]) -> Any:
+        """``column`` as an expression behind RETURNING: on the written table, or a scalar subquery behind it."""
+        if not through:
+            return column
+        (first, join), *rest = through
+        statement = select(column).select_from(first)
+        for target, onclause in rest:
+            statement = statement.outerjoin(target, onclause)
+        condition = _on_written_row(join.__clause_element__(), inspect(self.entity).mapper.local_table)
+        return statement.where(condition).correlate(None).scalar_subquery()
+
+    def statement(self, base: Select[Any]) -> Select[Any]:
+        """``base`` (which selects from the entity) with the columns and joins of this read."""
+        statement = base.with_only_columns(*self._columns, maintain_column_froms=True)
+        for target, onclause in self._joins:
+            statement = statement.outerjoin(target, onclause)
+        return statement
+
+    def returning(self) -> list[Any]:
+        """The expressions that a write returns to build the schema's instance."""
+        return self._one_subqueries
+
+    def extra_of(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        """The values in ``row`` that were selected besides."""
+        return tuple(row[index] for index in self._extra)
+
+    async def instances(self, session: AsyncSession, rows: Sequence[Row[Any]]) -> list[BaseModel]:
+        """The schema's instances for ``rows``, with one more statement for each to-many relation."""
+        related: dict[int, dict[tuple[Any, ...], list[BaseModel]]] = {}
+        for node in self.root.walk() if rows else ():
+            for many in node.many:
+                keys = {key for row in rows if None not in (key := node.key_of(row))}
+                related[id(many)] = await self._fetch(session, many, sorted(keys))
+        return [built for row in rows if (built := self.root.build(row, related)) is not None]
+
+    async def _fetch(
+        self, session: AsyncSession, many: Many, keys: list[tuple[Any, ...]]
+    ) -> dict[tuple[Any, ...], list[BaseModel]]:
+        found: dict[tuple[Any, ...], list[BaseModel]] = {}
+        target = inspect(many.read.entity)
+        order = [
+            getattr(many.read.entity, target.mapper.get_property_by_column(c).key) for c in target.mapper.primary_key
+        ]
+        for start in range(0, len(keys), KEYS_PER_STATEMENT):
+            chosen = keys[start : start + KEYS_PER_STATEMENT]
+            statement = select(many.owner).join(many.join).where(_key_in(many.owner_key, chosen)).order_by(*order)
+            statement = many.read.statement(statement).add_columns(*many.owner_key)
+            rows = (await session.execute(statement)).all()
+            owners = [tuple(row[-len(many.owner_key) :]) for row in rows]
+            for owner, instance in zip(owners, await many.read.instances(session, rows), strict=True):
+                found.setdefault(owner, []).append(instance)
+        return found
+
+
+def _key_in(columns: Sequence[ColumnElement[Any]], keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
+    if len(columns) == 1:
+        return columns[0].in_([key[0] for key in keys])
+    if len(keys) == 1:
+        return and_(*(column == value for column, value in zip(columns, keys[0], strict=True)))
+    return tuple_(*columns).in_(keys) if keys else or_()
+
+
+def _on_written_row(condition: Any, table: Any) -> Any:
+    """``condition`` with the written table's columns spelt out.
+
+    SQLAlchemy gives the RETURNING of an INSERT nothing to correlate with, and would add the table to the subquery.
+    """
+
+    def spell(element: Any, **_: Any) -> Any:
+        if getattr(element, "table", None) is table:
+            parts = [part for part in (table.schema, table.name, element.name) if part]
+            return literal_column(".".join('"' + part.replace('"', '""') + '"' for part in parts), element.type)
+        return None
+
+    return replacement_traverse(condition, {}, spell)
+
+
+def loader_options(selection: Selection) -> list[Any]:
+    """What an object of the model needs loaded to become the schema's instance: its relations, in as few statements."""
+    options = []
+    for relation in selection.relations:
+        attribute = getattr(selection.model, relation.field.attribute)
+        below = [
+            getattr(relation.selection.model, found.attribute)
+            for found in relation.selection.columns
+            if found.attribute in inspect(relation.selection.model).column_attrs
+        ]
+        loader = selectinload(attribute) if relation.many else joinedload(attribute)
+        loader = loader.load_only(*below) if below else loader
+        options.append(loader.options(*loader_options(relation.selection), raiseload("*")))
+    return options

@@ -1,0 +1,82 @@
+"""From plans to routes: a router that holds the trees of any number of viewsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+from fastapi import APIRouter
+from starlette._exception_handler import wrap_app_handling_exceptions
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from fastapix5.checks import anonymous, check_routes
+from fastapix5.endpoints import ViewSetRoute, with_problems
+from fastapix5.plan import ResourcePlan, RoutePlan
+
+
+class PlanRouter(APIRouter):
+    """An ``APIRouter`` made of plans; it is included like any other."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._plans: list[RoutePlan] = []
+
+    @property
+    def plans(self) -> tuple[RoutePlan, ...]:
+        """Every route that the router holds, as planned."""
+        return tuple(self._plans)
+
+    def add_resource(self, resource: ResourcePlan) -> None:
+        """Add the routes of a viewset and of everything below it.
+
+        Raises:
+            ImproperlyConfigured: A path and method are taken already.
+        """
+        plans = resource.walk()
+        check_routes([*self._plans, *plans])
+        self._plans += plans
+        self.routes.extend(self._routes(plans))
+        self._mark_routes_changed()
+
+    def _routes(self, plans: Iterable[RoutePlan]) -> Iterator[BaseRoute]:
+        """One route for each method of a path, and one that answers every other method."""
+        ordered = sorted(plans, key=lambda plan: (static_first(plan.path), anonymous(plan.path)))
+        for _, group in groupby(ordered, key=lambda plan: anonymous(plan.path)):
+            same_path = list(group)
+            for plan in same_path:
+                yield ViewSetRoute(plan, [plan.method], prefix=self.prefix)
+                if plan.method == "GET":
+                    yield ViewSetRoute(plan, ["HEAD"], prefix=self.prefix, include_in_schema=False)
+            path = self.prefix + same_path[0].path
+            # Starlette takes an empty list of methods for every method.
+            yield Route(path, OtherMethods(same_path), methods=[], include_in_schema=False)
+
+
+class OtherMethods:
+    """Answers OPTIONS, and every method that a path does not have, with ``Allow``. Needs no authentication."""
+
+    def __init__(self, plans: Iterable[RoutePlan]) -> None:
+        methods = {plan.method for plan in plans} | {"OPTIONS"}
+        self.allow = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        await with_problems(self._handled, scope, receive, send, None)
+
+    async def _handled(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await wrap_app_handling_exceptions(self._answer, Request(scope))(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "OPTIONS":
+            raise HTTPException(405, headers={"Allow": self.allow})
+        await Response(status_code=204, headers={"Allow": self.allow})(scope, receive, send)
+
+
+def static_first(path: str) -> tuple[int, ...]:
+    """Sorts a static segment before a key in the same place."""
+    return tuple(int(part.startswith("{")) for part in path.split("/"))

@@ -1,0 +1,138 @@
+"""What a read schema selects: the columns and relations behind its fields, and how a row becomes an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy.orm import ColumnProperty, RelationshipProperty
+
+from fastapix5.exceptions import ImproperlyConfigured
+from fastapix5.schemas.bounds import python_type, strip_optional
+from fastapix5.schemas.mapping import SchemaField, mapper_of, nested_schema, schema_fields
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A field that shows related rows."""
+
+    field: SchemaField
+    many: bool
+    selection: Selection
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What one schema selects of one model. Frozen; made once, when the declaration is compiled.
+
+    Attributes:
+        schema: The pydantic model that rows become.
+        model: The mapped class.
+        columns: Fields that are columns, hybrids or other expressions.
+        relations: Fields that are related rows.
+        validates: Whether an instance must be validated on the way out, since the schema has rules of its own or
+            other types than the columns.
+    """
+
+    schema: type[BaseModel]
+    model: type[Any]
+    columns: tuple[SchemaField, ...]
+    relations: tuple[Relation, ...]
+    validates: bool
+
+    @cached_property
+    def input_names(self) -> Mapping[str, str]:
+        """For validation: under which key pydantic expects each field."""
+        by_name = self.schema.model_config.get("populate_by_name") or self.schema.model_config.get("validate_by_name")
+        return {
+            name: name if by_name or not isinstance(info.validation_alias, str) else info.validation_alias
+            for name, info in self.schema.model_fields.items()
+        }
+
+    def build(self, values: dict[str, Any]) -> BaseModel:
+        """Return the instance for ``values`` (by field name), validated only where that can change anything."""
+        if self.validates:
+            names = self.input_names
+            return self.schema.model_validate({names[name]: value for name, value in values.items()})
+        instance = self.schema.__new__(self.schema)
+        object.__setattr__(instance, "__dict__", values)
+        object.__setattr__(instance, "__pydantic_fields_set__", set(values))
+        object.__setattr__(instance, "__pydantic_extra__", None)
+        object.__setattr__(instance, "__pydantic_private__", None)
+        return instance
+
+    def from_object(self, instance: Any) -> BaseModel:
+        """Return the schema's instance for a loaded object of the model; relations must be loaded."""
+        values = {field.name: getattr(instance, field.attribute) for field in self.columns}
+        for relation in self.relations:
+            related = getattr(instance, relation.field.attribute)
+            if relation.many:
+                values[relation.field.name] = [relation.selection.from_object(item) for item in related]
+            else:
+                values[relation.field.name] = None if related is None else relation.selection.from_object(related)
+        return self.build(values)
+
+
+def select_for(schema: type[BaseModel], model: type[Any], where: str) -> Selection:
+    """Compile what ``schema`` selects of ``model``.
+
+    Args:
+        schema: A read schema; nested schemas stand for relationships.
+        model: A mapped class.
+        where: Opens the sentence of an error: ``FlightViewSet.read_schema``.
+
+    Raises:
+        ImproperlyConfigured: A field stands for nothing, or for something of another kind.
+    """
+    mapper = mapper_of(model)
+    columns: list[SchemaField] = []
+    relations: list[Relation] = []
+    validates = has_rules(schema)
+    for field in schema_fields(schema, model, where):
+        descriptor = mapper.attrs.get(field.attribute)
+        if isinstance(descriptor, RelationshipProperty):
+            relations.append(_relation(field, descriptor, schema, where))
+            continue
+        columns.append(field)
+        if not isinstance(descriptor, ColumnProperty) or not same_type(field, descriptor.columns[0].type):
+            validates = True
+    return Selection(schema, model, tuple(columns), tuple(relations), validates)
+
+
+def _relation(
+    field: SchemaField, relationship: RelationshipProperty[Any], schema: type[BaseModel], where: str
+) -> Relation:
+    nested, many = nested_schema(field.info.annotation)
+    if nested is None or many is not bool(relationship.uselist):
+        kind = "list[...] of a schema" if relationship.uselist else "a schema, or a schema | None"
+        raise ImproperlyConfigured(
+            where,
+            f"{schema.__name__}.{field.name} stands for the relationship {relationship}.",
+            f"Annotate it with {kind}, or name a column.",
+        )
+    return Relation(field, many, select_for(nested, relationship.mapper.class_, where))
+
+
+def has_rules(schema: type[BaseModel]) -> bool:
+    """Whether a schema does more than hold values: validators, private attributes, a post-init hook, a root value."""
+    decorators = schema.__pydantic_decorators__
+    functional = ("AfterValidator", "BeforeValidator", "WrapValidator", "PlainValidator")
+    return bool(
+        decorators.validators
+        or decorators.field_validators
+        or decorators.root_validators
+        or decorators.model_validators
+        or schema.__private_attributes__
+        or schema.__pydantic_root_model__
+        or schema.model_post_init is not BaseModel.model_post_init
+        or any(type(item).__name__ in functional for info in schema.model_fields.values() for item in info.metadata)
+    )
+
+
+def same_type(field: SchemaField, column_type: Any) -> bool:
+    """Whether the column's values are of the field's own type already."""
+    leaf, _ = strip_optional(field.info.annotation)
+    return leaf is Any or leaf is python_type(column_type)
