@@ -20,13 +20,11 @@ import datetime as dt
 from sqlalchemy import (
     CheckConstraint,
     DateTime,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
     MetaData,
     String,
-    TypeDecorator,
     UniqueConstraint,
     true,
 )
@@ -41,32 +39,11 @@ NAMING_CONVENTION = {
 }
 
 
-class UTCDateTime(TypeDecorator[dt.datetime]):
-    """An aware moment, stored and returned in UTC. SQLite by itself would return it naive."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
-        """Return ``value`` in UTC; raise ValueError where it has no time zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a moment needs a time zone")
-        return value.astimezone(dt.UTC)
-
-    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
-        """Return ``value`` as an aware moment in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
-
-
 class Base(DeclarativeBase):
     """The root of the example's models."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
-    type_annotation_map = {dt.datetime: UTCDateTime()}  # noqa: RUF012
+    type_annotation_map = {dt.datetime: DateTime(timezone=True)}
 
 
 def between(column: str, low: float, high: float) -> CheckConstraint:

@@ -16,8 +16,7 @@ class IsOwnAirline(BasePermission):
     def has_permission(self, request: Any, view: Any) -> bool:
         """Return whether the caller works for an airline at all, and for the one in the path where there is one."""
         access: Access = view.access
-        carrier = view.parents.get("airlines", access.tenant_id)
-        return access.tenant_id is not None and carrier == access.tenant_id
+        return access.tenant_id is not None and view.parents.get("airlines", access.tenant_id) == access.tenant_id
 
     def has_object_permission(self, request: Any, view: Any, obj: Any) -> bool:
         """Return whether the flight is the caller's airline's."""

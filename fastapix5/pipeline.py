@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from fastapix5.authentication import BaseAuthentication
 from fastapix5.concurrency import call
 from fastapix5.db.sessions import session_scope
 from fastapix5.db.transactions import atomic
-from fastapix5.exceptions import AuthenticationFailed, NotAuthenticated, ValidationFailed
+from fastapix5.exceptions import AuthenticationFailed, FieldError, NotAuthenticated, ValidationFailed
 from fastapix5.handlers import Body, denied, resolve_ancestors
 from fastapix5.parameters import parse_query
 from fastapix5.permissions import BasePermission, granted_scope
@@ -79,9 +79,10 @@ async def answer(inclusion: Inclusion, request: Request) -> Response:
     try:
         await authenticate(view)
         views = parent_views(view)
+        refused = parse_keys(view, views)
         await check_permissions(view, views)
         await check_throttles(plan.policies.throttles, request, view)
-        parse_parameters(view, views, inclusion.known_parameters())
+        parse_parameters(view, refused, inclusion.known_parameters())
         solved = await inclusion.solve(request)
         raw = await inclusion.read_body(request)
         async with AsyncExitStack() as stack:
@@ -144,6 +145,27 @@ def parent_views(view: Any) -> tuple[Any, ...]:
     return tuple(views)
 
 
+def parse_keys(view: Any, views: tuple[Any, ...]) -> list[FieldError]:
+    """Parse the keys of the path for the permissions to see, and return what is wrong with them.
+
+    A key that is of the wrong type stays as it was written: the permissions come first, and then it is refused.
+    """
+    refused: list[FieldError] = []
+    for key in view.plan.keys:
+        text = view.request.path_params[key.kwarg]
+        try:
+            view.keys[key.kwarg] = key.parse(text)
+        except ValidationFailed as error:
+            refused.extend(error.errors)
+            view.keys[key.kwarg] = dict.fromkeys(key.fields, text)
+    kwargs = view.kwargs
+    for above, parent in zip(views, view.plan.parents, strict=True):
+        above.keys = view.keys
+        above.parents = dict(view.parents)
+        view.parents[parent.name] = kwargs[parent.key.kwarg]
+    return refused
+
+
 async def check_permissions(view: Any, views: tuple[Any, ...]) -> None:
     """Ask every permission, from the outermost ancestor inwards.
 
@@ -164,24 +186,16 @@ async def check_permissions(view: Any, views: tuple[Any, ...]) -> None:
 # 5
 
 
-def parse_parameters(view: Any, views: tuple[Any, ...], known: frozenset[str]) -> None:
-    """Parse the keys of the path and the query string.
+def parse_parameters(view: Any, refused: Sequence[FieldError], known: frozenset[str]) -> None:
+    """Parse the query string, once the keys of the path are right.
 
     Raises:
         ValidationFailed: With every wrong place of the path, else of the query.
     """
-    plan, errors = view.plan, []
-    for key in plan.keys:
-        try:
-            view.keys[key.kwarg] = key.parse(view.request.path_params[key.kwarg])
-        except ValidationFailed as error:
-            errors.extend(error.errors)
-    if errors:
-        raise ValidationFailed(errors)
+    if refused:
+        raise ValidationFailed(refused)
+    plan = view.plan
     view.query = parse_query(view.request.query_params.multi_items(), plan.parameters, known, lenient=plan.lenient)
-    for above, parent in zip(views, plan.parents, strict=True):
-        above.keys = view.keys
-        view.parents[parent.name] = view.kwargs[parent.key.kwarg]
 
 
 # 10

@@ -124,11 +124,11 @@ class Server:
 
     def processes(self) -> list[psutil.Process]:
         """Return the postmaster and its children."""
-        postmaster = self._server.get_postmaster_info().process
-        if postmaster is None or not postmaster.is_running():
+        try:
+            postmaster = psutil.Process(self._server.get_postmaster_info().pid)
+            return [postmaster, *postmaster.children(recursive=True)]
+        except psutil.NoSuchProcess:
             return []
-        # Stopped from the top, the postmaster starts no child that would be missed.
-        return [postmaster, *postmaster.children(recursive=True)]
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to every process of the server."""

@@ -211,13 +211,13 @@ def _complete(engine: AsyncEngine, *, is_ours: bool) -> Database:
     return Database(engine, engine.sync_engine.execution_options(isolation_level="AUTOCOMMIT"), is_ours)
 
 
-def _replace_closed(dbapi_connection: Any, record: object, proxy: object) -> None:
+def _replace_closed(dbapi_connection: Any, _record: object, _proxy: object) -> None:
     """Have the pool connect anew where the server has hung up; it costs no round trip."""
     if dbapi_connection.driver_connection.is_closed():
         raise DisconnectionError
 
 
-def _connect(dialect: Dialect, record: object, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
+def _connect(dialect: Dialect, _record: object, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
     """Connect; a server that cannot be reached is ``Unavailable`` from here on."""
     try:
         return dialect.connect(*arguments, **options)

@@ -181,7 +181,7 @@ def _from_postgresql(error: asyncpg.PostgresError, tables: Tables, deleting: boo
 
 
 def _columns(column: str | None, detail: str) -> Sequence[str]:
-    """Return the columns that a PostgreSQL error names: ``Key (a, b)=(1, 2) already exists.``"""
+    """Return the columns that a PostgreSQL error names, as in ``Key (a, b)=(1, 2) already exists.``."""
     if column:
         return (column,)
     match = _KEY.search(detail)

@@ -17,7 +17,7 @@ CLOSE_TIMEOUT = 2.0
 class PostgreSQLConnection(asyncpg.Connection):  # type: ignore[misc]
     """A connection that takes the answer ROLLBACK to a COMMIT for what it is."""
 
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 (asyncpg's signature)
         """Run the command and return its status.
 
         Raises:
@@ -27,7 +27,7 @@ class PostgreSQLConnection(asyncpg.Connection):  # type: ignore[misc]
         status = await super().execute(query, *args, timeout=timeout)
         if status == "ROLLBACK" and query.startswith("COMMIT"):
             raise asyncpg.InFailedSQLTransactionError("COMMIT was answered by ROLLBACK: a statement before it failed.")
-        return cast(str, status)
+        return cast("str", status)
 
 
 class PostgreSQLDialect(PGDialect_asyncpg):
@@ -36,9 +36,11 @@ class PostgreSQLDialect(PGDialect_asyncpg):
     supports_statement_cache = True
 
     def do_close(self, dbapi_connection: Any) -> None:
+        """Close without waiting: a server that is silent would keep everybody."""
         self.do_terminate(dbapi_connection)
 
     def do_terminate(self, dbapi_connection: Any) -> None:
+        """Give the connection up without waiting."""
         driver = dbapi_connection.driver_connection
         if has_running_loop():
             in_background(_close(driver))

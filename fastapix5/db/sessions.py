@@ -92,7 +92,7 @@ _current: ContextVar[Scope | None] = ContextVar("fastapix5_scope", default=None)
 def session_scope(
     *, using: str | AsyncSession | None = None, access: Access | None = None, **session_options: Any
 ) -> Scope:
-    """Open a scope: ``async with session_scope():``. Sessions belong to it, and leaving it releases their connections.
+    """Open a scope for an ``async with`` block. Sessions belong to it, and leaving it releases their connections.
 
     Outside ``atomic`` each statement commits itself. An inner scope has sessions and transactions of its own and
     inherits the access.

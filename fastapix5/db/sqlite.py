@@ -26,6 +26,7 @@ class UTCDateTime(DATETIME):
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """Return what makes UTC of an aware column's values."""
         process = super().bind_processor(dialect)
         if process is None or not self.timezone:
             return process
@@ -39,6 +40,7 @@ class UTCDateTime(DATETIME):
         return to_utc
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Return what gives an aware column's values their zone."""
         process = super().result_processor(dialect, coltype)
         if process is None or not self.timezone:
             return process
@@ -75,6 +77,7 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
         self._writer: aiosqlite.Connection | None = None
 
     def on_connect(self) -> Callable[[DBAPIConnection], None]:
+        """Return what sets up a new connection."""
         prepare = super().on_connect()
 
         def connect(connection: DBAPIConnection) -> None:
@@ -100,13 +103,15 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
             raise
 
     def do_commit(self, dbapi_connection: Any) -> None:
+        """Commit where there is a transaction: in autocommit mode this costs nothing."""
         driver = dbapi_connection.driver_connection
         if driver.in_transaction:
             dbapi_connection.commit()
-        # After a COMMIT that a deferred constraint refused, the transaction goes on, and with it the turn.
+        # Not where COMMIT raised: after a deferred constraint refused it, transaction and turn go on.
         self._end_turn(driver)
 
     def do_rollback(self, dbapi_connection: Any) -> None:
+        """Roll back where there is a transaction, and let the next writer begin."""
         driver = dbapi_connection.driver_connection
         try:
             if driver.in_transaction:
@@ -115,18 +120,22 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
             self._end_turn(driver)
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """Run a statement, within its time and in its turn."""
         with self._attended(cursor, context):
             cursor.execute(statement, parameters)
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """Run a statement for each set of parameters, within its time and in its turn."""
         with self._attended(cursor, context):
             cursor.executemany(statement, parameters)
 
     def do_execute_no_params(self, cursor: Any, statement: str, context: Any = None) -> None:
+        """Run a statement as it stands, within its time and in its turn."""
         with self._attended(cursor, context):
             cursor.execute(statement)
 
     def do_terminate(self, dbapi_connection: Any) -> None:
+        """Give the connection up, and the statement that it is at, without waiting."""
         driver = dbapi_connection.driver_connection
         self._end_turn(driver)
         if has_running_loop():

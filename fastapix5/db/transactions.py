@@ -9,7 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
@@ -42,6 +42,7 @@ class Atomic:
         self._session: AsyncSession | None = None
 
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Return the function running in a transaction of its own at each call."""
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"atomic decorates coroutine functions, and {function!r} is none.")
 
@@ -75,8 +76,7 @@ class Atomic:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        assert self._session is not None
-        session, self._session = self._session, None
+        session, self._session = cast("AsyncSession", self._session), None
         work = work_of(session)
         frame = work.frames[-1]
         if error is None and not frame.broken:
@@ -149,7 +149,7 @@ def atomic(using: str = DEFAULT, savepoint: bool = True, durable: bool = False) 
 def atomic(
     using: str | Callable[P, Coroutine[Any, Any, R]] = DEFAULT, savepoint: bool = True, durable: bool = False
 ) -> Atomic | Callable[P, Coroutine[Any, Any, R]]:
-    """Run a block or a coroutine function in one transaction: ``async with atomic():``, ``@atomic``, ``@atomic(...)``.
+    """Run an ``async with`` block, or a coroutine function that it decorates, in one transaction.
 
     Leaving it flushes and commits; any exception, a cancellation too, rolls back. Errors of the database are raised as
     ours on leaving.

@@ -125,8 +125,13 @@ def python_type(column_type: sqltypes.TypeEngine[Any]) -> Any:
 
 
 def bounded(column_type: sqltypes.TypeEngine[Any]) -> Any:
-    """The annotated Python type of a column's values: what a key in the URL and a filter's value must be."""
+    """The annotated Python type of a column's values: what a key in the URL and a filter's value must be.
+
+    A ``TypeDecorator`` that does not say what it takes is held to the type that it decorates.
+    """
     leaf = python_type(column_type)
+    if leaf is Any and isinstance(column_type, sqltypes.TypeDecorator):
+        return bounded(column_type.impl_instance)
     limits = bounds(leaf, column_type)
     return Annotated[(leaf, *limits)] if limits else leaf
 
