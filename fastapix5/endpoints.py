@@ -22,7 +22,7 @@ from fastapi.exception_handlers import http_exception_handler, request_validatio
 from fastapi.exceptions import HTTPException, RequestValidationError
 from fastapi.routing import APIRoute, _effective_route_context_var
 from fastapi.utils import create_model_field
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 from starlette.background import BackgroundTasks
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -45,8 +45,12 @@ from fastapix5.problems import (
     problem_for,
     request_id,
 )
+from fastapix5.schemas import closed_schema
 
 logger = logging.getLogger("fastapix5.request")
+
+# Where a request's scope keeps the places of the model's attributes.
+PLACES = "fastapix5.places"
 
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -293,7 +297,8 @@ def parsed(raw: bytes) -> Any:
 
 def validated(found: ModelField, raw: bytes, loc: tuple[str, ...]) -> Any:
     """Return the value of a body parameter; types are JSON's own: no string is taken for a number."""
-    strict = None if "strict" in getattr(found.field_info.annotation, "model_config", {}) else True
+    # A schema says for itself how strict it is: ours say so field by field.
+    strict = None if hasattr(found.field_info.annotation, "model_config") else True
     try:
         return found._type_adapter.validate_json(raw, strict=strict)
     except ValidationError as error:
@@ -393,12 +398,20 @@ def endpoint_of(plan: RoutePlan) -> Callable[..., Any]:
     if plan.function is not None:
         taken = {parameter.name for parameter in parameters}
         own = inspect.signature(plan.function, eval_str=True).parameters.values()
-        parameters += [found.replace(kind=inspect.Parameter.KEYWORD_ONLY) for found in own if found.name not in taken]
+        parameters += [closed(found) for found in own if found.name not in taken]
     endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     endpoint.__name__ = endpoint.__qualname__ = plan.action
     endpoint.__module__ = type(plan.prototype).__module__
     endpoint.__doc__ = None
     return endpoint
+
+
+def closed(parameter: inspect.Parameter) -> inspect.Parameter:
+    """An action's parameter as it is enforced: a schema in the body refuses what it does not name."""
+    annotation = parameter.annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and parameter.default is inspect.Parameter.empty:
+        annotation = closed_schema(annotation)
+    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 
 
 def statuses(plan: RoutePlan) -> list[int]:
@@ -478,24 +491,19 @@ async def with_problems(
     Handlers that the application registered win: for the class of the error by Starlette's own look-up, and for
     ``Exception`` by letting it through.
     """
-    places = {} if plan is None else plan.places
     by_class, by_status = scope.get("starlette.exception_handlers", ({}, {}))
-
-    async def handle(request: Request, error: Exception) -> Response:
-        return problem_for(error, places).response(request_id(request.scope))
-
-    ours = {
-        **{Error: handle, StarletteHTTPException: handle, RequestValidationError: validation_problem},
-        **{kind: handler for kind, handler in by_class.items() if handler not in DEFAULTS},
-    }
     started = False
 
     async def watched(message: Any) -> None:
         nonlocal started
         started = True
+        if scope["method"] == "HEAD" and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
         await send(message)
 
-    scope["starlette.exception_handlers"] = (ours, by_status)
+    own = {kind: handler for kind, handler in by_class.items() if handler not in DEFAULTS}
+    scope["starlette.exception_handlers"] = ({**HANDLERS, **own}, by_status)
+    scope[PLACES] = {} if plan is None else plan.places
     try:
         await app(scope, receive, watched)
     except ClientDisconnect:
@@ -504,16 +512,28 @@ async def with_problems(
         if started or has_own_handler(scope):
             raise
         log_failure(scope, error, plan)
-        await problem_for(error, places).response(request_id(scope))(scope, receive, send)
+        await (await error_problem(Request(scope), error))(scope, receive, watched)
 
 
-DEFAULTS = (http_exception_handler, request_validation_exception_handler)
+async def error_problem(request: Request, error: Exception) -> Response:
+    """Answer an error as a problem; the route says where in the request each attribute came from."""
+    return problem_for(error, request.scope.get(PLACES)).response(request_id(request.scope))
 
 
 async def validation_problem(request: Request, error: Exception) -> Response:
     """Answer FastAPI's own validation error as a problem."""
     errors = field_errors(cast("RequestValidationError", error).errors())
     return problem_for(ValidationFailed(errors)).response(request_id(request.scope))
+
+
+HANDLERS: Mapping[Any, Any] = {
+    Error: error_problem,
+    StarletteHTTPException: error_problem,
+    RequestValidationError: validation_problem,
+}
+
+# What gives way to ours: FastAPI's own.
+DEFAULTS = (http_exception_handler, request_validation_exception_handler)
 
 
 def has_own_handler(scope: Scope) -> bool:

@@ -1,7 +1,7 @@
 """Schemas: what a read schema selects, what an input schema may bring in, and its partial for PATCH."""
 
 from fastapix5.schemas.bounds import bounded, python_type
-from fastapix5.schemas.inputs import body_values, input_columns, input_schema, partial_schema
+from fastapix5.schemas.inputs import body_values, closed_schema, input_columns, input_schema, partial_schema
 from fastapix5.schemas.mapping import SchemaField, attribute_names, mapper_of, schema_fields
 from fastapix5.schemas.selection import Relation, Selection, select_for
 
@@ -12,6 +12,7 @@ __all__ = [
     "attribute_names",
     "body_values",
     "bounded",
+    "closed_schema",
     "input_columns",
     "input_schema",
     "mapper_of",

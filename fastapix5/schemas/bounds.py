@@ -5,12 +5,28 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import re
-from typing import Annotated, Any, get_args
+from collections.abc import Collection, Iterable, Iterator
+from typing import Annotated, Any, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    FutureDate,
+    FutureDatetime,
+    NaiveDatetime,
+    PastDate,
+    PastDatetime,
+    Strict,
+    StringConstraints,
+)
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticKnownError
 from sqlalchemy import types as sqltypes
+
+Column = sqltypes.TypeEngine[Any] | None
 
 INTEGER_BITS: tuple[tuple[type[sqltypes.Integer], int], ...] = (
     (sqltypes.SmallInteger, 15),
@@ -20,7 +36,14 @@ INTEGER_BITS: tuple[tuple[type[sqltypes.Integer], int], ...] = (
 SINGLE_PRECISION_MAX = 3.4028234663852886e38
 SINGLE_PRECISION_BITS = 24
 
+DATETIMES = (dt.datetime, AwareDatetime, NaiveDatetime, PastDatetime, FutureDatetime)
+DATES = (dt.date, PastDate, FutureDate)
+
 NO_NUL = StringConstraints(pattern=r"^[^\x00]*$")
+
+# RFC 3339 has a year 0000, Python has not; and an offset must not lead out of Python's years.
+YEARS = "^(?!0000)"
+UTC_YEARS = "^(?!0000|0001|9999)"
 
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ISO_TIME = re.compile(r"\d{2}:\d{2}")
@@ -38,14 +61,20 @@ def iso_only(pattern: re.Pattern[str], example: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def whole(value: Any) -> Any:
+    """Let ``3.0`` be the integer that JSON Schema says it is, and refuse text and booleans, which pydantic would take."""
+    if isinstance(value, (bool, str)):
+        raise PydanticKnownError("int_type")
+    return value
+
+
 def as_utc(value: dt.datetime) -> dt.datetime:
-    """Return ``value`` in UTC; a value without an offset, or one that UTC cannot express, is refused."""
+    """Return ``value`` in UTC; a value without an offset, or in a year that another offset may leave, is refused."""
     if value.tzinfo is None:
         raise ValueError("a UTC offset is needed, such as Z or +02:00")
-    try:
-        return value.astimezone(dt.UTC)
-    except OverflowError:
-        raise ValueError("the time cannot be expressed in UTC") from None
+    if not dt.MINYEAR < value.year < dt.MAXYEAR:
+        raise ValueError("the year must lie between 0002 and 9998")
+    return value.astimezone(dt.UTC)
 
 
 def as_naive_utc(value: dt.datetime) -> dt.datetime:
@@ -53,19 +82,19 @@ def as_naive_utc(value: dt.datetime) -> dt.datetime:
     return value if value.tzinfo is None else as_utc(value).replace(tzinfo=None)
 
 
-def integer_bounds(column_type: sqltypes.TypeEngine[Any]) -> tuple[Ge, Le]:
+def integer_bounds(column_type: Column) -> tuple[Any, ...]:
     """The range of an integer column. Both engines get PostgreSQL's, so that both answer alike."""
     bits = next((bits for kind, bits in INTEGER_BITS if isinstance(column_type, kind)), 63)
     return Ge(-(2**bits)), Le(2**bits - 1)
 
 
-def text_bounds(column_type: sqltypes.TypeEngine[Any]) -> tuple[Any, ...]:
+def text_bounds(column_type: Column) -> tuple[Any, ...]:
     """The length of a text column, and no NUL, which PostgreSQL cannot store."""
     length = getattr(column_type, "length", None)
     return (NO_NUL,) if length is None else (NO_NUL, MaxLen(length))
 
 
-def number_bounds(column_type: sqltypes.TypeEngine[Any]) -> tuple[Any, ...]:
+def number_bounds(column_type: Column) -> tuple[Any, ...]:
     """Finite numbers only; a numeric column's digits, a single-precision column's range."""
     if isinstance(column_type, sqltypes.Float):
         single = column_type.precision is not None and column_type.precision <= SINGLE_PRECISION_BITS
@@ -78,17 +107,19 @@ def number_bounds(column_type: sqltypes.TypeEngine[Any]) -> tuple[Any, ...]:
     return (Field(allow_inf_nan=False),)
 
 
-def datetime_bounds(column_type: sqltypes.TypeEngine[Any]) -> tuple[Any, ...]:
+def datetime_bounds(column_type: Column) -> tuple[Any, ...]:
     """ISO 8601 text only; what has an offset becomes UTC, and a column with time zone asks for one."""
     aware = bool(getattr(column_type, "timezone", False))
     example = "2013-01-31T09:30:00Z" if aware else "2013-01-31T09:30:00"
-    return Strict(False), iso_only(_ISO_DATETIME, example), AfterValidator(as_utc if aware else as_naive_utc)
+    convert = AfterValidator(as_utc if aware else as_naive_utc)
+    return Strict(False), iso_only(_ISO_DATETIME, example), convert, Field(json_schema_extra={"pattern": UTC_YEARS})
 
 
-def bounds(leaf: Any, column_type: sqltypes.TypeEngine[Any]) -> tuple[Any, ...]:
+def bounds(leaf: Any, column_type: Column) -> tuple[Any, ...]:
     """Return the pydantic metadata that keeps a value of type ``leaf`` within what ``column_type`` can hold.
 
-    A type that has rules of its own (an enumeration, ``EmailStr``, a nested model) is left as it is.
+    A type that has rules of its own (an enumeration, ``EmailStr``, a nested model) is left as it is. Without a column
+    only what no text or number may be is refused.
     """
     if leaf is str:
         return text_bounds(column_type)
@@ -96,10 +127,10 @@ def bounds(leaf: Any, column_type: sqltypes.TypeEngine[Any]) -> tuple[Any, ...]:
         return integer_bounds(column_type)
     if leaf in (float, decimal.Decimal):
         return number_bounds(column_type)
-    if leaf is dt.datetime:
+    if leaf in DATETIMES:
         return datetime_bounds(column_type)
-    if leaf is dt.date:
-        return Strict(False), iso_only(_ISO_DATE, "2013-01-31")
+    if leaf in DATES:
+        return Strict(False), iso_only(_ISO_DATE, "2013-01-31"), Field(json_schema_extra={"pattern": YEARS})
     if leaf is dt.time:
         return Strict(False), iso_only(_ISO_TIME, "09:30:00")
     return ()
@@ -136,29 +167,49 @@ def bounded(column_type: sqltypes.TypeEngine[Any]) -> Any:
     return Annotated[(leaf, *limits)] if limits else leaf
 
 
-def tighten(field: FieldInfo, column_type: sqltypes.TypeEngine[Any]) -> FieldInfo:
+def unwrap(annotation: Any) -> tuple[Any, bool, tuple[Any, ...]]:
+    """Return the type behind an annotation's None and ``Annotated``, whether it had a None, and what annotated it."""
+    inner, optional = strip_optional(annotation)
+    if get_origin(inner) is Annotated:
+        leaf, *metadata = get_args(inner)
+        return leaf, optional, tuple(metadata)
+    return inner, optional, ()
+
+
+def tighten(field: FieldInfo, column_type: Column) -> FieldInfo:
     """Return a copy of ``field`` that also keeps the column's bounds; the schema's own tighter ones stand."""
-    leaf, optional = strip_optional(field.annotation)
-    own = {type(item) for item in field.metadata}
-    extra = [item for item in bounds(leaf, column_type) if not _is_tighter(field, item, own)]
+    leaf, optional, metadata = unwrap(field.annotation)
+    own = tuple(_stated((*metadata, *field.metadata)))
+    extra = [limit for limit in bounds(leaf, column_type) if not _is_stated(limit, own)]
+    if leaf is int and not any(isinstance(limit, Strict) for limit in own):
+        extra += [Strict(False), BeforeValidator(whole)]
     if not extra:
         return field
-    annotated = Annotated[(leaf, *field.metadata, *extra)]
+    annotated = Annotated[(leaf, *metadata, *field.metadata, *extra)]
     inner: Any = annotated | None if optional else annotated
     tightened = FieldInfo.merge_field_infos(field, annotation=inner)
     tightened.metadata = []
     return tightened
 
 
-def _is_tighter(field: FieldInfo, limit: Any, own: set[type]) -> bool:
-    """Whether the schema states a limit of this kind already, and a narrower one."""
-    if type(limit) not in own:
-        return False
-    stated = next(item for item in field.metadata if type(item) is type(limit))
+def _stated(metadata: Iterable[Any]) -> Iterator[Any]:
+    """The limits that a schema states, those inside ``Field(...)`` too."""
+    for item in metadata:
+        if isinstance(item, FieldInfo):
+            yield from item.metadata
+        else:
+            yield item
+
+
+def _is_stated(limit: Any, own: Collection[Any]) -> bool:
+    """Whether the schema states a limit of this kind itself, and no wider one."""
+    if limit is NO_NUL:
+        return any(getattr(stated, "pattern", None) is not None for stated in own)
+    alike = [stated for stated in own if type(stated) is type(limit)]
     if isinstance(limit, Ge):
-        return bool(stated.ge >= limit.ge)
+        return any(stated.ge >= limit.ge for stated in alike)
     if isinstance(limit, Le):
-        return bool(stated.le <= limit.le)
+        return any(stated.le <= limit.le for stated in alike)
     if isinstance(limit, MaxLen):
-        return bool(stated.max_length <= limit.max_length)
+        return any(stated.max_length <= limit.max_length for stated in alike)
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -26,6 +27,13 @@ def input_schema(schema: type[BaseModel], model: type[Any], where: str) -> type[
     fields = {
         field.name: tighten(field.info, columns[field.attribute].type) for field in schema_fields(schema, model, where)
     }
+    return _derive(schema, schema.__name__, fields)
+
+
+@lru_cache(maxsize=4096)
+def closed_schema(schema: type[BaseModel]) -> type[BaseModel]:
+    """Return a subclass of ``schema`` for an action's body: unknown fields are refused, types are JSON's own."""
+    fields = {name: tighten(info, None) for name, info in schema.model_fields.items()}
     return _derive(schema, schema.__name__, fields)
 
 

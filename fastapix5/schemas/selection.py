@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy.orm import ColumnProperty, RelationshipProperty
 
 from fastapix5.exceptions import ImproperlyConfigured
-from fastapix5.schemas.bounds import python_type, strip_optional
+from fastapix5.schemas.bounds import python_type, unwrap
 from fastapix5.schemas.mapping import SchemaField, mapper_of, nested_schema, schema_fields
 
 
@@ -134,5 +134,5 @@ def has_rules(schema: type[BaseModel]) -> bool:
 
 def same_type(field: SchemaField, column_type: Any) -> bool:
     """Whether the column's values are of the field's own type already."""
-    leaf, _ = strip_optional(field.info.annotation)
+    leaf, *_ = unwrap(field.info.annotation)
     return leaf is Any or leaf is python_type(column_type)
