@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +22,8 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 
 
 def pytest_configure() -> None:
+    # The example's modules name their own settings on import, where nobody else has.
+    os.environ["FASTAPIX5_SETTINGS_MODULE"] = "tests.settings"
     # A terminated run leaves through atexit, where the servers are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 

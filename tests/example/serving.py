@@ -19,7 +19,6 @@ from example_project.database import make_engine, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
 EXCERPT = Path(__file__).parent / "data"
-SECRET_KEY = "a-key-of-the-tests-that-is-long-enough"
 STARTS_WITHIN = 30.0
 
 
@@ -28,7 +27,6 @@ def environment(url: str) -> dict[str, str]:
     ours = {
         "DATABASE_URL": url,
         "FASTAPIX5_SETTINGS_MODULE": "example_project.settings",
-        "FASTAPIX5_SECRET_KEY": SECRET_KEY,
         "PYTHONPATH": str(ROOT),
     }
     return {**os.environ, **ours}

@@ -26,6 +26,7 @@ from example_project.models import Airport, Base, Flight, Plane, Weather
 from example_project.oddities import Finding
 from example_project.schemas import FlightRead, WeatherRead
 from example_project.settings import SECRET_KEY
+from fastapix5 import QuerySet, session_scope
 from fastapix5.tokens import decode
 
 pytestmark = pytest.mark.anyio
@@ -147,11 +148,13 @@ def flight_row(flight: Flight) -> dict[str, str]:
     return {column: "NA" if value is None else str(value) for column, value in values.items()}
 
 
-async def test_every_hour_of_weather_can_be_written_as_it_came(engine: AsyncEngine, source: data.Source) -> None:
+async def test_every_hour_of_weather_can_be_written_as_it_came(
+    engine: AsyncEngine, database: str, source: data.Source
+) -> None:
     """Each row of the source follows from the stored one, numbers compared as numbers."""
     await loading.load(engine, source)
-    async with AsyncSession(engine) as session:
-        stored = {(w.origin, w.time_hour): w for w in await session.scalars(select(Weather))}
+    async with session_scope():
+        stored = {(w.origin, w.time_hour): w for w in await QuerySet(Weather).all()}
     for row in data.rows(source, "weather"):
         weather = stored.pop((row["origin"], dt.datetime.fromisoformat(row["time_hour"])))
         parts = {"year": weather.date.year, "month": weather.date.month, "day": weather.date.day}
@@ -163,12 +166,11 @@ async def test_every_hour_of_weather_can_be_written_as_it_came(engine: AsyncEngi
     assert not stored
 
 
-async def test_moments_are_aware(engine: AsyncEngine, source: data.Source) -> None:
+async def test_moments_are_aware(engine: AsyncEngine, database: str, source: data.Source) -> None:
     """Both databases return UTC, and both hours of the repeated one are there."""
     await loading.load(engine, source)
-    query = select(Weather).where(Weather.date == dt.date(2013, 11, 3), Weather.hour == 1, Weather.origin == "JFK")
-    async with AsyncSession(engine) as session:
-        hours = (await session.scalars(query.order_by(Weather.time_hour))).all()
+    async with session_scope():
+        hours = await QuerySet(Weather).filter(date=dt.date(2013, 11, 3), hour=1, origin="JFK").order_by("time_hour").all()
     assert [hour.time_hour for hour in hours] == [dt.datetime(2013, 11, 3, h, tzinfo=dt.UTC) for h in (5, 6)]
     assert {hour.time_hour.tzinfo for hour in hours} == {dt.UTC}
     assert WeatherRead.model_validate(hours[0]).time_hour == hours[0].time_hour
@@ -266,16 +268,16 @@ def test_manage_loads_once(database_url: str) -> None:
     """``manage.py load`` runs from anywhere, reports, and finds the data the second time."""
     command = [sys.executable, str(MANAGE), "load", "--source", str(EXCERPT), "--limit", "50"]
     environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": database_url, "COLUMNS": "160"}
-    first = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=True)  # noqa: S603
+    first = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=True)
     assert "What was odd about the source" in first.stdout
-    second = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=True)  # noqa: S603
+    second = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=True)
     assert second.stdout.strip() == "The data is there already."
 
 
 def test_manage_prints_a_token_of_the_airlines_staff() -> None:
     """The token names user, tenant and scope, and the example's key opens it."""
     command = [sys.executable, str(MANAGE), "token", "--airline", "UA", "--user", "grace"]
-    made = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True)  # noqa: S603
+    made = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True)
     claims = decode(made.stdout.strip(), SECRET_KEY)
     assert (claims["sub"], claims["tenant_id"], claims["scope"]) == ("grace", "UA", "flights.write")
 

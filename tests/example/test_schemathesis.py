@@ -14,7 +14,7 @@ from example_project.models import Airport, Flight, Plane, Weather
 from fastapix5 import QuerySet, override_settings, session_scope
 from fastapix5.db import dispose_engines
 from fastapix5.tokens import encode
-from tests.example.serving import ROOT, SECRET_KEY, environment, load, served
+from tests.example.serving import ROOT, environment, load, served
 
 AIRLINE = "UA"
 
@@ -39,7 +39,7 @@ async def existing_keys() -> dict[str, list[object]]:
 def run_schemathesis(url: str, folder: Path, examples: int) -> subprocess.CompletedProcess[str]:
     """Run every phase and every check, with positive and negative data."""
     load(url)
-    with override_settings(DATABASES={"default": url}, SECRET_KEY=SECRET_KEY):
+    with override_settings(DATABASES={"default": url}):
         keys = folder / "keys.json"
         keys.write_text(json.dumps(asyncio.run(existing_keys())))
         token = encode({"sub": "ada", "tenant_id": AIRLINE, "scope": "flights.write"})
