@@ -6,7 +6,7 @@ import enum
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from fastapix5.exceptions import ImproperlyConfigured, did_you_mean
@@ -24,6 +24,11 @@ POLICIES = frozenset(
         "permission_classes",
         "throttle_classes",
         "filter_backends",
+        "filterset_fields",
+        "search_fields",
+        "ordering_fields",
+        "ordering",
+        "allow_hidden",
         "pagination_class",
         "read_schema",
         "security_scopes",
@@ -115,31 +120,13 @@ def action(
 
     def declare(function: F) -> F:
         where = getattr(function, "__qualname__", "@action")
-        unknown = sorted(set(options) - POLICIES - DOCUMENTATION)
-        if unknown:
-            known = sorted(POLICIES | DOCUMENTATION)
-            raise ImproperlyConfigured(
-                where,
-                f'@action has no option "{unknown[0]}".{did_you_mean(unknown[0], known)}',
-                f"Known: {', '.join(known)}.",
-            )
-        upper = tuple(method.upper() for method in ([methods] if isinstance(methods, str) else methods))
-        for method in upper:
-            if method not in METHODS:
-                raise ImproperlyConfigured(
-                    where,
-                    f'@action has no method "{method}".{did_you_mean(method, METHODS)}',
-                    f"Known: {', '.join(METHODS)}.",
-                )
         path = (function.__name__ if url_path is None else url_path).strip("/")
-        if not re.fullmatch(r"[\w.~-]+(/[\w.~-]+|/\{\w+\})*", path):
-            raise ImproperlyConfigured(
-                where, f'url_path "{path}" is not a path.', 'Write it like "delay" or "seats/{row}".'
-            )
+        check_options(where, options)
+        check_path(where, path)
         declaration = ActionDeclaration(
             name=function.__name__,
             detail=detail,
-            methods=upper,
+            methods=checked_methods(where, methods),
             url_path=path,
             status_code=status_code,
             policies={name: value for name, value in options.items() if name in POLICIES},
@@ -151,7 +138,71 @@ def action(
     return declare
 
 
+def check_options(where: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that ``@action`` does not have.
+
+    Raises:
+        ImproperlyConfigured: One is unknown; the error suggests the nearest.
+    """
+    known = sorted(POLICIES | DOCUMENTATION)
+    for name in options:
+        if name not in known:
+            raise ImproperlyConfigured(
+                where, f'@action has no option "{name}".{did_you_mean(name, known)}', f"Known: {', '.join(known)}."
+            )
+
+
+def checked_methods(where: str, methods: Sequence[str]) -> tuple[str, ...]:
+    """Return HTTP methods in upper case, each once.
+
+    Raises:
+        ImproperlyConfigured: One is unknown, or there is none.
+    """
+    given = [methods] if isinstance(methods, str) else methods
+    upper = tuple(dict.fromkeys(str(method).upper() for method in given))
+    for method in upper or ("",):
+        if method not in METHODS:
+            raise ImproperlyConfigured(
+                where,
+                f'@action has no method "{method}".{did_you_mean(method, METHODS)}',
+                f"Known: {', '.join(METHODS)}.",
+            )
+    return upper
+
+
+def check_path(where: str, path: str) -> None:
+    """Refuse an action's path that is none.
+
+    Raises:
+        ImproperlyConfigured: It has odd characters, or begins with a parameter.
+    """
+    if not re.fullmatch(r"[\w.~-]+(/[\w.~-]+|/\{[a-zA-Z_]\w*\})*", path):
+        raise ImproperlyConfigured(
+            where, f'url_path "{path}" is not a path.', 'Write it like "delay" or "seats/{row}".'
+        )
+
+
 def declared_actions(cls: type[Any]) -> list[ActionDeclaration]:
-    """Every ``@action`` of a class, its bases' included, in the order of their names."""
-    members = inspect.getmembers(cls, lambda member: hasattr(member, MARK))
-    return [getattr(member, MARK) for _, member in members]
+    """Return every ``@action`` of a class, its bases' included, in the order of their names.
+
+    Raises:
+        ImproperlyConfigured: A subclass overrides an action's method and forgets the decorator.
+    """
+    found = []
+    for name, member in inspect.getmembers(cls, callable):
+        declaration = declaration_of(member)
+        if declaration is not None:
+            found.append(replace(declaration, name=name))
+        elif any(declaration_of(vars(owner).get(name)) is not None for owner in cls.__mro__):
+            raise ImproperlyConfigured(
+                f"{cls.__name__}.{name}",
+                "it overrides an @action, and is none itself.",
+                f"Decorate it again, or drop the action: {name} = None.",
+            )
+    return found
+
+
+def declaration_of(member: Any) -> ActionDeclaration | None:
+    """Return what ``@action`` said of a member, or None."""
+    found = getattr(member, MARK, None)
+    return found if isinstance(found, ActionDeclaration) else None

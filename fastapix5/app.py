@@ -8,17 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapix5.db import dispose_engines, ping
-from fastapix5.endpoints import validation_problem
-from fastapix5.exceptions import Error
-from fastapix5.problems import problem_for, request_id
+from fastapix5.endpoints import HANDLERS
+from fastapix5.problems import request_id
 from fastapix5.settings import settings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -35,11 +30,7 @@ def setup(app: FastAPI) -> FastAPI:
         return app
     app.state.fastapix5 = True
     defaults = FastAPI().exception_handlers
-    for kind, handler in (
-        (Error, error_problem),
-        (HTTPException, error_problem),
-        (RequestValidationError, validation_problem),
-    ):
+    for kind, handler in HANDLERS.items():
         if app.exception_handlers.get(kind) in (None, defaults.get(kind)):
             app.add_exception_handler(kind, handler)
     app.add_middleware(RequestIdMiddleware)
@@ -54,11 +45,6 @@ def get_default_app(**options: Any) -> FastAPI:
         options: What ``FastAPI`` takes.
     """
     return setup(FastAPI(**options))
-
-
-async def error_problem(request: Request, error: Exception) -> Response:
-    """Answer an error as a problem."""
-    return problem_for(error).response(request_id(request.scope))
 
 
 class RequestIdMiddleware:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from fastapix5.actions import STANDARD, declaration_of
 from fastapix5.exceptions import ImproperlyConfigured, did_you_mean
 from fastapix5.permissions import BasePermission
 from fastapix5.plan import RoutePlan
+from fastapix5.settings import settings
 
 # Everything a declaration may say, as a class attribute or as a keyword.
 ATTRIBUTES: frozenset[str] = frozenset(
@@ -70,7 +73,7 @@ REPLACED: Mapping[str, str] = {
     "serializer_class": "Write read_schema, create_schema and update_schema.",
     "queryset": "Write model = ..., and narrow it in get_queryset().",
     "filter_class": "Write filterset_fields.",
-    "permissions": "Write permission_classes.",
+    "lookup_value_regex": "Leave it out: the column's type says what a key looks like.",
 }
 
 NEAR = 0.8
@@ -79,25 +82,76 @@ NEAR = 0.8
 def check_class(cls: type[Any], base: type[Any]) -> None:
     """Refuse attributes of a viewset class that are near misses of known ones, and DRF's hooks that have no effect.
 
+    Args:
+        cls: The viewset's class; its bases and mixins are checked too, but for ours.
+        base: The root class of viewsets.
+
     Raises:
         ImproperlyConfigured: One is there.
     """
-    known = ATTRIBUTES | HOOKS
+    ours = (base.__module__.partition(".")[0], "builtins", "typing")
     for owner in cls.__mro__:
-        if not issubclass(owner, base) or owner.__module__.partition(".")[0] == base.__module__.partition(".")[0]:
-            continue
-        for name in vars(owner):
-            if name in REPLACED:
-                raise ImproperlyConfigured(f"{owner.__name__}.{name}", "it has no effect here.", REPLACED[name])
-            if name.startswith("_") or name in known or hasattr(base, name):
-                continue
-            near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=NEAR)
-            if near:
-                raise ImproperlyConfigured(
-                    f"{owner.__name__}.{name}",
-                    f'it is not an attribute of a viewset. Did you mean "{near[0]}"?',
-                    "If it is your own, give it a name that is further from ours, or a leading underscore.",
-                )
+        if owner.__module__.partition(".")[0] not in ours:
+            for name in {**vars(owner), **inspect.get_annotations(owner)}:
+                # What an @action is called is the user's own choice: "rename" is no misspelt "name".
+                if declaration_of(vars(owner).get(name)) is None:
+                    check_attribute(f"{owner.__name__}.{name}", name, base)
+
+
+def check_attribute(where: str, name: str, base: type[Any]) -> None:
+    """Refuse one attribute; see ``check_class``.
+
+    Raises:
+        ImproperlyConfigured: It is one of DRF's that has no effect, or a near miss of a known one.
+    """
+    if name in REPLACED:
+        raise ImproperlyConfigured(where, "it has no effect here.", REPLACED[name])
+    known = ATTRIBUTES | HOOKS
+    if name.startswith("_") or name in known or belongs_to(base, name):
+        return
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=NEAR)
+    if near:
+        raise ImproperlyConfigured(
+            where,
+            f'it is not an attribute of a viewset. Did you mean "{near[0]}"?',
+            "If it is your own, give it a name that is further from ours, or a leading underscore.",
+        )
+
+
+def belongs_to(base: type[Any], name: str) -> bool:
+    """Whether the root class has or annotates an attribute."""
+    return hasattr(base, name) or name in base.__annotations__
+
+
+def check_action(where: str, name: str, base: type[Any]) -> None:
+    """Refuse an ``@action`` whose name is taken: it would replace what a viewset needs.
+
+    Raises:
+        ImproperlyConfigured: It is called like a standard action, a hook or an attribute.
+    """
+    if name in STANDARD:
+        raise ImproperlyConfigured(where, "it is a standard action.", "Override it without @action, or rename yours.")
+    if name in ATTRIBUTES | HOOKS or belongs_to(base, name):
+        raise ImproperlyConfigured(
+            where,
+            "a viewset has an attribute of this name.",
+            f'Rename the method; url_path="{name}" keeps its path.',
+        )
+
+
+def check_database(where: str, alias: str) -> None:
+    """Refuse an alias that DATABASES lacks; where nothing is configured yet, there is nothing to hold it to.
+
+    Raises:
+        ImproperlyConfigured: There is no such database.
+    """
+    known = settings.DATABASES
+    if known and alias not in known:
+        raise ImproperlyConfigured(
+            where,
+            f'settings.DATABASES has no "{alias}".{did_you_mean(alias, known)}',
+            f"Known: {', '.join(sorted(known))}.",
+        )
 
 
 def check_keywords(where: str, keywords: Iterable[str], known: Collection[str] = ATTRIBUTES) -> None:

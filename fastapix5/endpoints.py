@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 import pydantic_core
 from fastapi import params
-from fastapi._compat import ModelField
+from fastapi._compat import ModelField, field_annotation_is_sequence
 from fastapi.dependencies.models import Dependant, _is_security_scheme
 from fastapi.dependencies.utils import get_dependant, get_flat_params, solve_dependencies
 from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
@@ -33,6 +33,7 @@ from starlette.types import Receive, Scope, Send
 from fastapix5.exceptions import Error, FieldError, ImproperlyConfigured, ValidationFailed
 from fastapix5.handlers import Body
 from fastapix5.parameters import identifier
+from fastapix5.permissions import AllowAny
 from fastapix5.pipeline import answer
 from fastapix5.plan import RoutePlan
 from fastapix5.problems import (
@@ -52,10 +53,8 @@ logger = logging.getLogger("fastapix5.request")
 # Where a request's scope keeps the places of the model's attributes.
 PLACES = "fastapix5.places"
 
-METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-
-# What a typed field cannot refuse by itself, spelt in bytes: NUL, and numbers that overflow to infinity.
-SUSPICIOUS = re.compile(rb"\\u0000|[eE]\+?[0-9]{3}|[0-9]{300}")
+# What a typed field cannot refuse by itself, spelt in bytes: NUL, and numbers that are not finite.
+SUSPICIOUS = re.compile(rb"\\u0000|[eE]\+?[0-9]{3}|[0-9]{300}|NaN|Infinity")
 
 
 class Effective(Protocol):
@@ -86,7 +85,6 @@ class ViewSetRoute(APIRoute):
             status_code=plan.output.status,
             response_model=plan.output.response_type if plan.output.adapter is not None else None,
             response_class=Response if plan.output.adapter is None else JSONResponse,
-            responses={status: documented(status) for status in statuses(plan)},
             summary=documentation.pop("summary", None) or summary(plan),
             description=documentation.pop("description", None) or description(plan),
             tags=list(tags),
@@ -95,6 +93,7 @@ class ViewSetRoute(APIRoute):
             include_in_schema=shown,
             **documentation,
         )
+        self.responses = {status: documented(status) for status in statuses(plan, has_body=self.body_field is not None)}
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         """Bind the plan to this route, or to the inclusion that FastAPI is making of it."""
@@ -149,8 +148,8 @@ class BoundRoute:
             dependencies=[found for found in whole.dependencies if not _is_security_scheme(dependant=found)],
         )
         self.own_body = tuple(whole.body_params)
-        self.waits = any(body_params(found) for found in self.dependant.dependencies)
-        self.known = frozenset(names_of(self.dependant))
+        self.waits = any(any(body_params(found)) for found in self.dependant.dependencies)
+        self.known = dict(query_names(self.dependant))
         rest = (self.dependant.path_params, self.dependant.query_params, whole.header_params, whole.cookie_params)
         special = (whole.request_param_name, whole.response_param_name, whole.background_tasks_param_name)
         self.idle = not any(rest) and not self.dependant.dependencies and not any(special)
@@ -161,12 +160,12 @@ class BoundRoute:
         own = {f"query_{identifier(name)}" for name in self.plan.parameters} | {key.kwarg for key in self.plan.keys}
         return [found for found in fields if found.name not in own]
 
-    def known_parameters(self) -> frozenset[str]:
-        """Query parameters that dependencies and actions declare, overrides included."""
+    def known_parameters(self) -> Mapping[str, bool]:
+        """Query parameters that dependencies and actions declare, overrides included, and whether each takes a list."""
         overrides = getattr(self.provider, "dependency_overrides", None)
         if not overrides:
             return self.known
-        return self.known | {name for found in overriding(self.dependant, overrides) for name in names_of(found)}
+        return self.known | dict(pair for found in overriding(self.dependant, overrides) for pair in query_names(found))
 
     async def solve(self, request: Request) -> SolvedDependencies:
         """Run the dependencies that need no body, and parse an action's own parameters.
@@ -199,7 +198,7 @@ class BoundRoute:
             return b""
         limit = self.plan.max_body_size
         declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
+        if declared.isdecimal() and int(declared) > limit:
             return PayloadTooLarge(limit)
         chunks, size = [], 0
         async for chunk in request.stream():
@@ -292,6 +291,8 @@ def parsed(raw: bytes) -> Any:
     try:
         return pydantic_core.from_json(raw, allow_inf_nan=False)
     except ValueError as error:
+        if "recursion limit" in str(error):
+            raise too_deep(("body",)) from None
         raise ParseError(f"This is not valid JSON: {error}.") from None
 
 
@@ -324,7 +325,7 @@ def check_tree(value: Any, depth: int, loc: tuple[str | int, ...]) -> None:
     """Walk parsed JSON; see ``check_json``."""
     if isinstance(value, (dict, list)):
         if depth == 0:
-            raise ParseError("The JSON is nested too deep.", "too_deep", loc[:2])
+            raise too_deep(loc[:2])
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(key, str) and "\0" in key:
                 raise ParseError("A name contains the NUL character.", "nul_character", loc)
@@ -333,6 +334,11 @@ def check_tree(value: Any, depth: int, loc: tuple[str | int, ...]) -> None:
         raise ParseError("The text contains the NUL character.", "nul_character", loc)
     elif isinstance(value, float) and value in (float("inf"), float("-inf")):
         raise ParseError("The number is too large.", "finite_number", loc)
+
+
+def too_deep(loc: tuple[str | int, ...]) -> ParseError:
+    """What is said of JSON that nests too deep."""
+    return ParseError("The JSON is nested too deep.", "too_deep", loc)
 
 
 # FastAPI's dependants
@@ -345,11 +351,11 @@ def body_params(dependant: Dependant) -> Iterator[ModelField]:
         yield from body_params(found)
 
 
-def names_of(dependant: Dependant) -> Iterator[str]:
-    """The names, in the URL, of every query parameter of a dependant."""
+def query_names(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """The names, in the URL, of every query parameter of a dependant, and whether each takes a list."""
     for found in get_flat_params(dependant):
         if getattr(found.field_info, "in_", None) is params.ParamTypes.query:
-            yield found.alias
+            yield found.alias, field_annotation_is_sequence(found.field_info.annotation)
 
 
 def overriding(dependant: Dependant, overrides: Mapping[Any, Any]) -> Iterator[Dependant]:
@@ -414,27 +420,29 @@ def closed(parameter: inspect.Parameter) -> inspect.Parameter:
     return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 
 
-def statuses(plan: RoutePlan) -> list[int]:
+def statuses(plan: RoutePlan, *, has_body: bool) -> list[int]:
     """The error statuses that a route can answer with."""
-    found = {422, 503, 500}
+    found = {422, 500, 503}
     if plan.policies.authentication:
         found |= {401}
-    if plan.policies.permissions:
+    # A write may also leave the row policy.
+    if not plan.safe or any(type(permission) is not AllowAny for permission in plan.permissions):
         found |= {403}
-    if plan.key is not None or plan.parents or plan.policies.pagination is not None:
+    pagination = plan.policies.pagination
+    if plan.keys or plan.function is not None or (pagination is not None and pagination.ends):
         found |= {404}
     if plan.policies.throttles:
         found |= {429}
-    if plan.method in METHODS_WITH_BODY:
+    if not plan.safe:
         found |= {409}
-    if plan.body is not None or plan.function is not None:
+    if has_body:
         found |= {413, 415}
     return sorted(found)
 
 
 def schemes(plan: RoutePlan) -> list[Any]:
     """The security schemes to document, where the permissions ask for somebody."""
-    if not any(permission.requires_authentication for permission in plan.policies.permissions):
+    if not any(permission.requires_authentication for permission in plan.permissions):
         return []
     found = (authentication.security_scheme for authentication in plan.policies.authentication)
     return [scheme for scheme in found if scheme is not None]

@@ -7,8 +7,9 @@
     ├── ScopeRequired                a query outside any session scope
     ├── UnflushedChanges             a scope ends with changes that were never written
     ├── AccessRequired               a policy needs an access and there is none
-    ├── NotAuthenticated             no credentials where some are needed
-    ├── AuthenticationFailed         credentials that do not hold
+    ├── CredentialsError             the caller did not show who it is
+    │   ├── NotAuthenticated         no credentials where some are needed
+    │   └── AuthenticationFailed     credentials that do not hold
     ├── PermissionDenied             known, and may not
     │   └── RowPolicyViolation       the write would leave the caller's rows
     ├── Throttled                    too often
@@ -25,6 +26,7 @@
         │   ├── LengthViolation
         │   ├── RangeViolation
         │   └── TypeViolation
+        ├── InvalidPattern           a regular expression that the database does not take
         ├── StaleVersion             the row changed since it was read
         ├── TransactionAborted       a part of the transaction failed, so none of it is kept
         └── Unavailable              the database, its pool or a lock cannot serve now
@@ -106,14 +108,24 @@ class AccessRequired(Error):
         return f"{self.policy} needs an access: open the scope with `session_scope(access=...)`."
 
 
-class NotAuthenticated(Error):
+class CredentialsError(Error):
+    """What the caller showed of itself is not enough.
+
+    Attributes:
+        challenge: How to do better, as WWW-Authenticate says it; the pipeline asks the route's authentication.
+    """
+
+    challenge = "Bearer"
+
+
+class NotAuthenticated(CredentialsError):
     """No credentials were given where some are needed."""
 
     def __str__(self) -> str:
         return "Authentication credentials were not provided."
 
 
-class AuthenticationFailed(Error):
+class AuthenticationFailed(CredentialsError):
     """Credentials were given and do not hold.
 
     Args:
@@ -278,6 +290,13 @@ class RangeViolation(IntegrityViolation):
 class TypeViolation(IntegrityViolation):
     code = "type"
     message = "The value has the wrong type."
+
+
+class InvalidPattern(DatabaseError):
+    """A regular expression that the database does not take."""
+
+    def __str__(self) -> str:
+        return "This is not a valid regular expression."
 
 
 class StaleVersion(DatabaseError):

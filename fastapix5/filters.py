@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
-from collections.abc import Collection, Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import MaxLen
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
-from fastapix5.exceptions import FieldError, ImproperlyConfigured, ValidationFailed, did_you_mean
+from fastapix5.exceptions import FieldError, ImproperlyConfigured, InvalidPattern, ValidationFailed, did_you_mean
 from fastapix5.parameters import Parameter, base_type
-from fastapix5.repositories import LOOKUPS, Operand, Q, QuerySet, UnknownPath, resolve, walk
-from fastapix5.schemas import bounded
+from fastapix5.repositories import LOOKUPS, Lookup, Operand, Q, QuerySet, UnknownPath, resolve, walk
+from fastapix5.schemas import bounded, python_type
 from fastapix5.schemas.bounds import NO_NUL
 from fastapix5.settings import settings
+
+# Lookups whose text is a regular expression.
+PATTERNS = ("__regex", "__iregex")
 
 
 @dataclass(frozen=True)
@@ -41,8 +50,8 @@ class FilterDeclaration:
     allow_hidden: Sequence[str] = ()
     dialect: str = "sqlite"
 
-    def check_path(self, attribute: str, path: str) -> tuple[type[Any], str]:
-        """Return the model and attribute that ``path`` leads to.
+    def check_path(self, attribute: str, path: str) -> Any:
+        """Return the column that ``path`` leads to.
 
         Raises:
             ImproperlyConfigured: It leads nowhere, or to what the read schema does not show.
@@ -53,21 +62,30 @@ class FilterDeclaration:
         except UnknownPath as error:
             raise ImproperlyConfigured(place, str(error)) from None
         if rest:
-            raise ImproperlyConfigured(place, f'"{path}" goes on after the column "{name}".', "Lookups stand apart.")
+            what = f'"{path}" goes on after the column "{name}".'
+            raise ImproperlyConfigured(place, what, 'Lookups stand in filterset_fields: {"name": ["icontains"]}.')
+        column = getattr(owner, name)
+        if not hasattr(column, "type"):
+            raise ImproperlyConfigured(
+                place, f'"{path}" is not a column.', "Name a column, or a relation and a column."
+            )
         if "__".join((*relations, name)) not in self.shown and path not in self.allow_hidden:
             raise ImproperlyConfigured(
                 place,
                 f'"{path}" is not shown by the read schema, so it would leak through filters.',
                 f'Show it, or open it by name: allow_hidden = ["{path}"].',
             )
-        return owner, name
+        return column
 
 
 class BaseFilterBackend:
-    """Narrows or orders the rows of a list. One instance serves one route.
+    """Narrows or orders the rows of a list. Each route has an instance of its own.
 
     Override ``filter_queryset``, and ``get_parameters`` where the backend reads the query string.
     """
+
+    # The names of those parameters that are regular expressions.
+    patterns: frozenset[str] = frozenset()
 
     def get_parameters(self, declaration: FilterDeclaration) -> Sequence[Parameter]:
         """Return the query parameters that this backend reads; asked once, when the route is built.
@@ -91,42 +109,72 @@ class FilterSetBackend(BaseFilterBackend):
         self._names: frozenset[str] = frozenset()
 
     def get_parameters(self, declaration: FilterDeclaration) -> Sequence[Parameter]:
-        declared = declaration.filterset_fields
-        fields = declared if isinstance(declared, Mapping) else dict.fromkeys(declared, ("exact",))
+        """Return a parameter for each declared field and lookup, typed as the column is."""
+        fields = declared_lookups(declaration)
         parameters = [
             self._parameter(declaration, path, lookup) for path, lookups in fields.items() for lookup in lookups
         ]
         self._names = frozenset(parameter.name for parameter in parameters)
+        self.patterns = frozenset(name for name in self._names if name.endswith(PATTERNS))
         return parameters
 
     def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        """Return the rows that meet every filter of the request."""
         chosen = {name: value for name, value in view.query.items() if name in self._names}
         return queryset.filter(**chosen) if chosen else queryset
 
     def _parameter(self, declaration: FilterDeclaration, path: str, lookup_name: str) -> Parameter:
-        owner, attribute = declaration.check_path("filterset_fields", path)
+        column = declaration.check_path("filterset_fields", path)
+        lookup = lookup_of(declaration, path, lookup_name)
         name = path if lookup_name == "exact" else f"{path}__{lookup_name}"
-        try:
-            lookup = resolve(declaration.model, f"{path}__{lookup_name}").lookup
-        except UnknownPath:
-            raise ImproperlyConfigured(
-                f"{declaration.where}.filterset_fields",
-                f'"{path}" has no lookup "{lookup_name}".{did_you_mean(lookup_name, LOOKUPS)}',
-                f"Known: {', '.join(LOOKUPS)}.",
-            ) from None
-        value = value_type(getattr(owner, attribute).type)
         phrase = f"{path.replace('__', ' ')} {lookup_name}"
         match lookup.operand:
             case Operand.BOOLEAN:
                 return Parameter(name, bool, phrase)
             case Operand.TEXT:
-                return Parameter(name, text_type(), phrase)
+                return Parameter(name, text_type(pattern=name.endswith(PATTERNS)), phrase)
             case Operand.LIST:
-                return Parameter(name, value, phrase, many=True, most=settings.MAX_LIST_VALUES)
+                return Parameter(name, value_type(column.type), phrase, many=True, most=settings.MAX_LIST_VALUES)
             case Operand.PAIR:
-                return Parameter(name, value, f"{phrase}: two values", many=True, least=2, most=2)
+                return Parameter(name, value_type(column.type), f"{phrase}: two values", many=True, least=2, most=2)
             case Operand.VALUE:
-                return Parameter(name, value, phrase)
+                return Parameter(name, value_type(column.type), phrase)
+
+
+def declared_lookups(declaration: FilterDeclaration) -> Mapping[str, Sequence[str]]:
+    """Return ``filterset_fields`` as paths with their lookups; a list of fields stands for ``exact``.
+
+    Raises:
+        ImproperlyConfigured: It is neither a list nor such a mapping.
+    """
+    declared, place = declaration.filterset_fields, f"{declaration.where}.filterset_fields"
+    if not isinstance(declared, Mapping):
+        if isinstance(declared, str) or not isinstance(declared, Sequence):
+            raise ImproperlyConfigured(
+                place, f"{declared!r} is not a list.", f"Write filterset_fields = [{declared!r}]."
+            )
+        return dict.fromkeys(declared, ("exact",))
+    for path, lookups in declared.items():
+        if isinstance(lookups, str) or not isinstance(lookups, Sequence):
+            what = f'the lookups of "{path}" are not a list: {lookups!r}.'
+            raise ImproperlyConfigured(place, what, f'Write {{"{path}": [{lookups!r}]}}.')
+    return declared
+
+
+def lookup_of(declaration: FilterDeclaration, path: str, name: str) -> Lookup:
+    """Return a declared lookup.
+
+    Raises:
+        ImproperlyConfigured: There is none of this name.
+    """
+    try:
+        return resolve(declaration.model, f"{path}__{name}").lookup
+    except UnknownPath:
+        raise ImproperlyConfigured(
+            f"{declaration.where}.filterset_fields",
+            f'"{path}" has no lookup "{name}".{did_you_mean(name, LOOKUPS)}',
+            f"Known: {', '.join(LOOKUPS)}.",
+        ) from None
 
 
 class SearchFilter(BaseFilterBackend):
@@ -143,27 +191,34 @@ class SearchFilter(BaseFilterBackend):
         self._conditions: tuple[str, ...] = ()
 
     def get_parameters(self, declaration: FilterDeclaration) -> Sequence[Parameter]:
+        """Return the one parameter, where there is something to search."""
         self._conditions = tuple(self._condition(declaration, field) for field in declaration.search_fields)
         if not self._conditions:
             return ()
+        if any(condition.endswith(PATTERNS) for condition in self._conditions):
+            self.patterns = frozenset({self.param})
         fields = ", ".join(field.lstrip("^=$@") for field in declaration.search_fields)
         return (Parameter(self.param, text_type(), f"Terms to find in {fields}"),)
 
     def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        """Return the rows in which every term is found.
+
+        Raises:
+            ValidationFailed: A term is to be a regular expression, and is none.
+        """
         for term in search_terms(view.query.get(self.param, "")):
-            self._check_patterns(term)
-            found = Q(**{self._conditions[0]: term})
-            for condition in self._conditions[1:]:
-                found |= Q(**{condition: term})
-            queryset = queryset.filter(found)
+            if self.patterns:
+                self._check_pattern(term)
+            anywhere = [Q(**{condition: term}) for condition in self._conditions]
+            queryset = queryset.filter(functools.reduce(operator.or_, anywhere))
         return queryset
 
     def _condition(self, declaration: FilterDeclaration, field: str) -> str:
         lookup = self.LOOKUPS.get(field[:1], "icontains")
         path = field if lookup == "icontains" else field[1:]
         place = f"{declaration.where}.search_fields"
-        owner, attribute = declaration.check_path("search_fields", path)
-        if getattr(getattr(owner, attribute).type, "python_type", None) is not str:
+        column = declaration.check_path("search_fields", path)
+        if python_type(column.type) is not str:
             raise ImproperlyConfigured(place, f'"{path}" is not a text column.', "Search text; filter the rest.")
         if lookup == "search" and declaration.dialect != "postgresql":
             raise ImproperlyConfigured(
@@ -173,13 +228,11 @@ class SearchFilter(BaseFilterBackend):
             )
         return f"{path}__{lookup}"
 
-    def _check_patterns(self, term: str) -> None:
-        if any(condition.endswith("__iregex") for condition in self._conditions):
-            try:
-                re.compile(term)
-            except re.error:
-                error = FieldError(("query", self.param), "invalid_regex", "This is not a valid regular expression.")
-                raise ValidationFailed([error]) from None
+    def _check_pattern(self, term: str) -> None:
+        try:
+            check_pattern(term)
+        except ValueError as error:
+            raise ValidationFailed([FieldError(("query", self.param), "invalid_regex", f"{error}.")]) from None
 
 
 class OrderingFilter(BaseFilterBackend):
@@ -188,6 +241,7 @@ class OrderingFilter(BaseFilterBackend):
     param: ClassVar[str] = "ordering"
 
     def get_parameters(self, declaration: FilterDeclaration) -> Sequence[Parameter]:
+        """Return the one parameter, where there is something to order by."""
         for path in declaration.ordering_fields:
             declaration.check_path("ordering_fields", path)
         if not declaration.ordering_fields:
@@ -197,6 +251,7 @@ class OrderingFilter(BaseFilterBackend):
         return (Parameter(self.param, Literal[names], description, many=True, most=len(names)),)
 
     def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        """Return the rows in the order of the request."""
         chosen = view.query.get(self.param)
         return queryset.order_by(*chosen) if chosen else queryset
 
@@ -210,9 +265,43 @@ def search_terms(text: str) -> list[str]:
     return [term for term in found if term.strip()]
 
 
-def text_type() -> Any:
-    """Text as a query may carry it: at most MAX_VALUE_LENGTH characters, no NUL."""
-    return Annotated[str, NO_NUL, MaxLen(settings.MAX_VALUE_LENGTH)]
+@contextmanager
+def patterns_refused(backends: Iterable[BaseFilterBackend], query: Mapping[str, Any]) -> Iterator[None]:
+    """Blame the query for a regular expression that Python takes and the database does not.
+
+    Raises:
+        ValidationFailed: With the parameters that are regular expressions.
+    """
+    try:
+        yield
+    except InvalidPattern as error:
+        names = [name for backend in backends for name in query if name in backend.patterns]
+        if not names:
+            raise
+        errors = [FieldError(("query", name), "invalid_regex", str(error)) for name in names]
+        raise ValidationFailed(errors) from error
+
+
+def check_pattern(text: str) -> str:
+    """Return a regular expression as it is.
+
+    Raises:
+        ValueError: Python would not take it. What PostgreSQL alone refuses, it refuses itself.
+    """
+    try:
+        with warnings.catch_warnings():
+            # What Python calls doubtful (a nested set) is still valid.
+            warnings.simplefilter("ignore")
+            re.compile(f"(?i){text}")
+    except (re.error, OverflowError, RecursionError):
+        raise PydanticCustomError("invalid_regex", "This is not a valid regular expression") from None
+    return text
+
+
+def text_type(*, pattern: bool = False) -> Any:
+    """Text as a query may carry it: at most MAX_VALUE_LENGTH characters, no NUL; a valid pattern where it is one."""
+    limits = (NO_NUL, MaxLen(settings.MAX_VALUE_LENGTH))
+    return Annotated[(str, *limits, AfterValidator(check_pattern))] if pattern else Annotated[(str, *limits)]
 
 
 def value_type(column_type: Any) -> Any:

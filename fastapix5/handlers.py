@@ -21,6 +21,8 @@ from fastapix5.concurrency import call
 from fastapix5.db.errors import translated
 from fastapix5.db.sessions import get_session
 from fastapix5.exceptions import DoesNotExist, FieldError, NotAuthenticated, PermissionDenied, ValidationFailed
+from fastapix5.filters import patterns_refused
+from fastapix5.parameters import quoted_path
 from fastapix5.plan import BodyPlan, Handler, ParentPlan
 from fastapix5.repositories import QuerySet
 from fastapix5.schemas import body_values
@@ -103,6 +105,9 @@ async def verify(view: Any) -> None:
 async def rows(view: Any) -> QuerySet[Any]:
     """The view's rows, below the ancestors of the path."""
     queryset: QuerySet[Any] = await call(view.get_queryset)
+    narrowing = None if view.narrowing is None else view.narrowing(view.access)
+    if narrowing is not None:
+        queryset = queryset.filter(narrowing)
     return queryset.filter(**view.ancestors.values) if view.ancestors.values else queryset
 
 
@@ -149,12 +154,13 @@ async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
     """A page of ``queryset`` as the request asks for it; the ancestors' facts travel with the count."""
     plan, pagination = view.plan, view.plan.policies.pagination
     facts = view.ancestors.facts
-    if not queryset.ordering and getattr(view, "ordering", None):
-        queryset = queryset.order_by(*view.ordering)
+    if not queryset.ordering and plan.ordering:
+        queryset = queryset.order_by(*plan.ordering)
     queryset = queryset.ordered()
 
     async def count() -> int:
-        number, held = await queryset.count_with(*facts)
+        with patterns_refused(plan.policies.filters, view.query):
+            number, held = await queryset.count_with(*facts)
         if not all(held):
             raise DoesNotExist(view.model.__name__)
         return number
@@ -163,7 +169,8 @@ async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
         return await queryset[offset : offset + limit].as_schema(plan.output.read)
 
     if pagination is None:
-        found: list[BaseModel] = await queryset.as_schema(plan.output.read)
+        with patterns_refused(plan.policies.filters, view.query):
+            found: list[BaseModel] = await queryset.as_schema(plan.output.read)
         if not found:
             await verify(view)
         return found
@@ -176,7 +183,7 @@ def link(request: Any, changes: Mapping[str, Any]) -> str:
     """This request's URL with other query parameters: path and query, behind PUBLIC_BASE_URL where it is set."""
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in changes]
     query = urlencode([*kept, *((name, value) for name, value in changes.items() if value is not None)])
-    path = f"{settings.PUBLIC_BASE_URL or ''}{request.url.path}"
+    path = f"{settings.PUBLIC_BASE_URL or ''}{quoted_path(request)}"
     return f"{path}?{query}" if query else path
 
 
@@ -265,7 +272,8 @@ async def run_action(view: Any, body: Body) -> Any:
     if body.error is not None:
         raise body.error
     method = getattr(view, view.action)
-    return await present(view, await call(method, **body.values))
+    keys = {name: value for name, value in view.kwargs.items() if name in view.plan.takes}
+    return await present(view, await call(method, **body.values, **keys))
 
 
 async def run_overridden(view: Any, body: Body) -> Any:
@@ -283,7 +291,7 @@ async def present(view: Any, result: Any) -> Any:
     if result is None or isinstance(result, (Response, BaseModel)) or output.adapter is None:
         return result
     if output.read is not None:
-        if isinstance(result, view.model) and output.response_type is output.schema:
+        if isinstance(result, view.model) and output.response_type in (output.schema, Any):
             return await render(view, result)
         if isinstance(result, list) and result and isinstance(result[0], view.model):
             return [await render(view, item) for item in result]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from annotated_types import Ge, Le
 from fastapi_pagination.bases import AbstractPage, AbstractParams, RawParams
 from fastapi_pagination.config import Config
-from fastapi_pagination.customization import CustomizedPage, UseName
+from fastapi_pagination.customization import CustomizedPage, UseModule, UseName
 from fastapi_pagination.flow import Flow, run_async_flow
 from fastapi_pagination.flows import generic_flow
 from pydantic import BaseModel, Field
 
-from fastapix5.exceptions import DoesNotExist
+from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured
 from fastapix5.parameters import Parameter
 from fastapix5.settings import settings
 
@@ -61,7 +61,7 @@ class CountedPage(AbstractPage[T], Generic[T]):
     __params_type__ = NumberParams
 
     @classmethod
-    def create(cls, items: Sequence[T], params: AbstractParams, **kwargs: Any) -> CountedPage[T]:
+    def create(cls, items: Sequence[T], params: AbstractParams, **kwargs: Any) -> CountedPage[T]:  # noqa: ARG003
         """Return the page; the rows are what the queryset built, so they are not validated again."""
         return cls.model_construct(
             results=list(items), count=kwargs["total"], next=kwargs["next"], previous=kwargs["previous"]
@@ -72,23 +72,62 @@ class CountedPage(AbstractPage[T], Generic[T]):
 def page_schema(schema: type[BaseModel]) -> type[CountedPage[Any]]:
     """The page of a read schema, bound once: ``FlightReadPage``."""
     page: Any = CountedPage[schema]  # type: ignore[valid-type]
-    return CustomizedPage[page, UseName(f"{schema.__name__}Page")]  # type: ignore[no-any-return]
+    named: Any = CustomizedPage[page, UseName(f"{schema.__name__}Page"), UseModule(schema.__module__)]
+    return named  # type: ignore[no-any-return]
 
 
 class BasePagination:
-    """Cuts a list into pages. One instance serves one route; the settings are read when it is made.
+    """Cuts a list into pages. Each route has an instance of its own; settings are read when the route is built.
+
+    Override ``get_parameters`` and ``paginate``, and ``get_page_schema`` where a page looks otherwise.
 
     Args:
         page_size: Rows on a page; PAGE_SIZE without it.
         max_page_size: The most that a caller may ask for; MAX_PAGE_SIZE without it.
+
+    Attributes:
+        page_size: The same, for a subclass.
+        max_page_size: The same, for a subclass.
     """
 
     page_size: int | None = None
     max_page_size: int | None = None
+    # Whether a page past the end is not found; one that is empty is there.
+    ends: ClassVar[bool] = True
 
     def __init__(self, *, page_size: int | None = None, max_page_size: int | None = None) -> None:
-        self.max_page_size = max_page_size or self.max_page_size or settings.MAX_PAGE_SIZE
-        self.page_size = min(page_size or self.page_size or settings.PAGE_SIZE, self.max_page_size)
+        self.page_size = self.page_size if page_size is None else page_size
+        self.max_page_size = self.max_page_size if max_page_size is None else max_page_size
+
+    @cached_property
+    def largest(self) -> int:
+        """The most rows that a caller may ask for."""
+        return self._checked("max_page_size", settings.MAX_PAGE_SIZE)
+
+    @cached_property
+    def size(self) -> int:
+        """How many rows a page has where the caller asks for no number.
+
+        Raises:
+            ImproperlyConfigured: ``page_size`` is more than a caller may ask for.
+        """
+        size = self._checked("page_size", min(settings.PAGE_SIZE, self.largest))
+        if size > self.largest:
+            raise ImproperlyConfigured(
+                f"{type(self).__name__}.page_size",
+                f"{size} is more than the {self.largest} that a page may have.",
+                f"Write max_page_size={size} as well, or raise MAX_PAGE_SIZE.",
+            )
+        return size
+
+    def _checked(self, name: str, default: int) -> int:
+        value: Any = getattr(self, name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            place = f"{type(self).__name__}.{name}"
+            raise ImproperlyConfigured(place, f"{value!r} is no number of rows.", "Write a whole number from 1 up.")
+        return int(value)
 
     def get_parameters(self) -> Sequence[Parameter]:
         """Return the query parameters that choose a page."""
@@ -129,18 +168,20 @@ class CountedPagination(BasePagination):
         raise NotImplementedError
 
     async def paginate(self, query: dict[str, Any], count: Count, fetch: Fetch, link: Link, page_class: Any) -> Any:
+        """Return one page, with its links and the exact number of rows; see ``BasePagination``."""
         params = self.params(query)
         links: dict[str, Any] = {}
         seen = 0
 
         def total_flow() -> Flow[Any, int]:
             nonlocal seen
-            seen = yield count()
-            self.check(params, seen)
-            following, preceding = self.neighbours(params, seen)
+            total: int = yield count()
+            seen = total
+            self.check(params, total)
+            following, preceding = self.neighbours(params, total)
             links["next"] = None if following is None else link(following)
             links["previous"] = None if preceding is None else link(preceding)
-            return seen
+            return total
 
         def rows_flow(raw: RawParams) -> Flow[Any, Sequence[BaseModel]]:
             if (raw.offset or 0) >= seen:
@@ -148,8 +189,10 @@ class CountedPagination(BasePagination):
             rows: Sequence[BaseModel] = yield fetch(raw.limit or 0, raw.offset or 0)
             return rows
 
-        def create(items: Sequence[Any], /, **kwargs: Any) -> Any:
-            return page_class.create(items, **kwargs, **links)
+        def create(
+            items: Sequence[Any], /, total: int | None = None, params: AbstractParams | None = None, **kwargs: Any
+        ) -> Any:
+            return page_class.create(items, params=params, total=total, **kwargs, **links)
 
         flow = generic_flow(
             limit_offset_flow=rows_flow,
@@ -169,21 +212,29 @@ class PageNumberPagination(CountedPagination):
     page_size_query_param: ClassVar[str] = "page_size"
 
     def get_parameters(self) -> Sequence[Parameter]:
-        size = f"Rows on a page, {self.page_size} without it"
+        """Return ``page`` and ``page_size``, with their limits."""
+        size = f"Rows on a page, {self.size} without it"
         return (
             Parameter(self.page_query_param, Annotated[int, Ge(1), Le(LAST_PAGE)], "Page number, from 1"),
-            Parameter(self.page_size_query_param, Annotated[int, Ge(1), Le(self.max_page_size or 1)], size),
+            Parameter(self.page_size_query_param, Annotated[int, Ge(1), Le(self.largest)], size),
         )
 
     def params(self, query: dict[str, Any]) -> NumberParams:
-        size = query.get(self.page_size_query_param, self.page_size)
+        """Return the page that the request asks for."""
+        size = query.get(self.page_size_query_param, self.size)
         return NumberParams.model_construct(page=query.get(self.page_query_param, 1), page_size=size)
 
     def check(self, params: NumberParams, total: int) -> None:
+        """Refuse a page past the end; the first page is always there.
+
+        Raises:
+            DoesNotExist: The page is past the end.
+        """
         if params.page > 1 and (params.page - 1) * params.page_size >= total:
             raise DoesNotExist("page")
 
     def neighbours(self, params: NumberParams, total: int) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Return the numbers of the next and the previous page."""
         name = self.page_query_param
         following = {name: params.page + 1} if params.page * params.page_size < total else None
         # As in Django REST framework, the first page is the URL without a number.
@@ -197,24 +248,32 @@ class LimitOffsetPagination(CountedPagination):
     limit_query_param: ClassVar[str] = "limit"
     offset_query_param: ClassVar[str] = "offset"
     max_offset: int | None = None
+    ends = False
+
+    @cached_property
+    def farthest(self) -> int:
+        """The largest offset that a caller may ask for."""
+        return int(settings.MAX_OFFSET if self.max_offset is None else self.max_offset)
 
     def get_parameters(self) -> Sequence[Parameter]:
-        self.max_offset = settings.MAX_OFFSET if self.max_offset is None else self.max_offset
-        limit = f"How many rows, {self.page_size} without it"
+        """Return ``limit`` and ``offset``, with their limits."""
+        limit = f"How many rows, {self.size} without it"
         return (
-            Parameter(self.limit_query_param, Annotated[int, Ge(1), Le(self.max_page_size or 1)], limit),
-            Parameter(self.offset_query_param, Annotated[int, Ge(0), Le(self.max_offset)], "After how many rows"),
+            Parameter(self.limit_query_param, Annotated[int, Ge(1), Le(self.largest)], limit),
+            Parameter(self.offset_query_param, Annotated[int, Ge(0), Le(self.farthest)], "After how many rows"),
         )
 
     def params(self, query: dict[str, Any]) -> OffsetParams:
-        limit = query.get(self.limit_query_param, self.page_size)
+        """Return the rows that the request asks for."""
+        limit = query.get(self.limit_query_param, self.size)
         return OffsetParams.model_construct(limit=limit, offset=query.get(self.offset_query_param, 0))
 
     def neighbours(self, params: OffsetParams, total: int) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Return the offsets of the next and the previous page; none beyond what may be asked for."""
         limit, offset = params.limit, params.offset
-        reachable = self.max_offset is None or offset + limit <= self.max_offset
-        following = offset + limit if offset + limit < total and reachable else None
-        preceding = offset - limit if offset > limit else None
-        names = {self.limit_query_param: limit}
-        next_page = None if following is None else {**names, self.offset_query_param: following}
-        return next_page, None if offset == 0 else {**names, self.offset_query_param: preceding}
+        after, before = offset + limit, offset - limit
+        there = after < total and after <= self.farthest
+        following = {self.limit_query_param: limit, self.offset_query_param: after}
+        # As in Django REST framework, the first page is the URL without an offset.
+        preceding = {self.limit_query_param: limit, self.offset_query_param: before if before > 0 else None}
+        return following if there else None, None if offset == 0 else preceding

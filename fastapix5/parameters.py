@@ -8,16 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes
 
 from annotated_types import MaxLen, MinLen
 from fastapi import Path, Query
 from pydantic import StringConstraints, TypeAdapter, ValidationError
+from starlette.requests import Request
 
 from fastapix5.exceptions import FieldError, ValidationFailed, did_you_mean
-from fastapix5.problems import field_errors
+from fastapix5.problems import MOST_ERRORS, field_errors
 
 NO_COMMA = StringConstraints(pattern=r"^[^,\x00]+$")
+
+DUPLICATE = "Give this parameter once."
+
+# What a path's segment may hold as it is (RFC 3986), but for the comma.
+UNTOUCHED = "!$&'()*+;=:@"
+
+ENCODED_SLASH = re.compile(r"%((?:25)*2F)", re.IGNORECASE)
 
 # What JSON Schema calls these types; pydantic alone would also take "1_000", " 7" and "yes".
 SPELLINGS: dict[type, tuple[re.Pattern[str], str]] = {
@@ -70,7 +78,7 @@ class Parameter:
         """
         if not self.many:
             if len(texts) > 1:
-                raise self._refused("duplicate", "Give this parameter once.")
+                raise self._refused("duplicate", DUPLICATE)
             return self._value(texts[0])
         items = [item for text in texts for item in text.split(",")]
         if self.most is not None and len(items) > self.most:
@@ -133,8 +141,8 @@ class Key:
         Raises:
             ValidationFailed: A value is not of its type or out of range, or their number is wrong.
         """
-        # A comma inside a value was encoded twice, so it is still encoded here.
-        parts = [text] if len(self.fields) == 1 else [unquote(part) for part in text.split(",")]
+        # A comma or slash inside a value was encoded twice, so it is still encoded here.
+        parts = [decode_slash(text)] if len(self.fields) == 1 else [unquote(part) for part in text.split(",")]
         if len(parts) != len(self.fields):
             message = f"Give {len(self.fields)} values, separated by commas: {', '.join(self.fields)}."
             raise ValidationFailed([FieldError(("path", self.kwarg), "key_parts", message)])
@@ -154,8 +162,8 @@ class Key:
             for adapter, value in zip(self._adapters, values, strict=True)
         ]
         if len(texts) == 1:
-            return str(texts[0])
-        return ",".join(str(text).replace("%", "%25").replace(",", "%2C") for text in texts)
+            return encode_slash(str(texts[0]))
+        return ",".join(quote(str(text), safe=UNTOUCHED) for text in texts)
 
     def signature(self) -> inspect.Parameter:
         """This parameter as FastAPI declares it, for OpenAPI."""
@@ -170,6 +178,24 @@ class Key:
         )
 
 
+def encode_slash(text: str) -> str:
+    """Return a key's text with its slashes encoded: a server decodes the path before a route sees it.
+
+    What looks like an encoded slash already is encoded once more, so that ``decode_slash`` gives the text back.
+    """
+    return ENCODED_SLASH.sub(r"%25\1", text).replace("/", "%2F")
+
+
+def decode_slash(text: str) -> str:
+    """Return the text that ``encode_slash`` was given."""
+    return ENCODED_SLASH.sub(lambda match: f"%{match[1][2:]}" if match[1][2:] else "/", text)
+
+
+def quoted_path(request: Request) -> str:
+    """The request's own path, as a URL has it."""
+    return quote(request.scope["path"], safe=UNTOUCHED + ",/")
+
+
 def parse_text(adapter: TypeAdapter[Any], text: str, *loc: str) -> Any:
     """Return the typed value of ``text``; raise ValidationFailed, which names ``loc``."""
     try:
@@ -180,15 +206,30 @@ def parse_text(adapter: TypeAdapter[Any], text: str, *loc: str) -> Any:
         raise ValidationFailed([FieldError(loc, "string_unicode", "Input should be valid Unicode.")]) from None
 
 
+def check_unicode(query: bytes) -> None:
+    """Refuse a query string that percent-encodes what is no UTF-8, and would be read as U+FFFD.
+
+    Raises:
+        ValidationFailed: With the parameters.
+    """
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+        names = [name for name, text in pairs if "\ufffd" in name + text]
+        message = "Input should be valid Unicode."
+        raise ValidationFailed([FieldError(("query", name), "string_unicode", message) for name in names]) from None
+
+
 def parse_query(
-    items: Iterable[tuple[str, str]], parameters: Mapping[str, Parameter], known: Iterable[str], *, lenient: bool
+    items: Iterable[tuple[str, str]], parameters: Mapping[str, Parameter], known: Mapping[str, bool], *, lenient: bool
 ) -> dict[str, Any]:
     """Return the typed values of a query string, by parameter name.
 
     Args:
         items: Names and texts, in order.
         parameters: What the route declares.
-        known: Other names that are welcome: those that FastAPI dependencies declare.
+        known: Other names that are welcome, those that FastAPI dependencies declare, and whether each takes a list.
         lenient: Whether an unknown name is passed over.
 
     Raises:
@@ -198,14 +239,19 @@ def parse_query(
     for name, text in items:
         texts.setdefault(name, []).append(text)
     values, errors, unknown = {name: p.default for name, p in parameters.items() if p.default is not None}, [], []
-    names = set(known)
+    names = known.keys()
     for name, given in texts.items():
         if name in parameters:
             try:
                 values[name] = parameters[name].parse(given)
             except ValidationFailed as error:
                 errors.extend(error.errors)
-        elif name not in names and not lenient:
+        elif name in names:
+            if len(given) > 1 and not known[name]:
+                errors.append(FieldError(("query", name), "duplicate", DUPLICATE))
+        elif not lenient:
+            if len(unknown) == MOST_ERRORS:  # No more are told, and a suggestion takes its time.
+                break
             guess = did_you_mean(name[:100], names | set(parameters))
             unknown.append(FieldError(("query", name), "unknown_parameter", f"There is no such parameter.{guess}"))
     if unknown or errors:

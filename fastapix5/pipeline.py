@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -12,15 +12,15 @@ from starlette.authentication import AuthCredentials
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fastapix5.access import ANONYMOUS, Access
+from fastapix5.access import ANONYMOUS, Access, current_access
 from fastapix5.actions import Action
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.concurrency import call
 from fastapix5.db.sessions import session_scope
 from fastapix5.db.transactions import atomic
-from fastapix5.exceptions import AuthenticationFailed, FieldError, NotAuthenticated, ValidationFailed
+from fastapix5.exceptions import CredentialsError, FieldError, ValidationFailed
 from fastapix5.handlers import Body, denied, resolve_ancestors
-from fastapix5.parameters import parse_query
+from fastapix5.parameters import UNTOUCHED, check_unicode, parse_query, quoted_path
 from fastapix5.permissions import BasePermission, granted_scope
 from fastapix5.plan import RoutePlan
 from fastapix5.settings import settings
@@ -41,8 +41,8 @@ class Inclusion(Protocol):
 
     plan: RoutePlan
 
-    def known_parameters(self) -> frozenset[str]:
-        """Query parameters that FastAPI dependencies and actions declare."""
+    def known_parameters(self) -> Mapping[str, bool]:
+        """Query parameters that FastAPI dependencies and actions declare, and whether each takes a list."""
 
     async def solve(self, request: Request) -> Solved:
         """Run the dependencies that need no body, and parse the parameters of an action."""
@@ -77,24 +77,23 @@ async def answer(inclusion: Inclusion, request: Request) -> Response:
     plan = inclusion.plan
     view = plan.prototype.for_request(request, plan)
     try:
-        await authenticate(view)
-        views = parent_views(view)
-        refused = parse_keys(view, views)
-        await check_permissions(view, views)
-        await check_throttles(plan.policies.throttles, request, view)
-        parse_parameters(view, refused, inclusion.known_parameters())
-        solved = await inclusion.solve(request)
-        raw = await inclusion.read_body(request)
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(session_scope(access=view.access))
-            if not plan.safe:
-                await stack.enter_async_context(atomic(using=plan.using))
-            view.ancestors = await resolve_ancestors(plan.parents, views, plan.link)
-            body, solved = await inclusion.parse_body(request, raw, solved)
-            result = await plan.handler(view, body)
-            response = render(view, result)
-    except (NotAuthenticated, AuthenticationFailed) as error:
-        error.challenge = challenge(view, request)  # type: ignore[union-attr]
+        # Open from the start: an authentication or a permission may ask the database too. Nothing connects before.
+        async with session_scope():
+            await authenticate(view)
+            views = parent_views(view)
+            refused = parse_keys(view, views)
+            await check_permissions(view, views)
+            await check_throttles(plan.policies.throttles, request, view)
+            parse_parameters(view, refused, inclusion.known_parameters())
+            solved = await inclusion.solve(request)
+            raw = await inclusion.read_body(request)
+            async with nullcontext() if plan.safe else atomic(using=plan.using):
+                view.ancestors = await resolve_ancestors(plan.parents, views, plan.link)
+                body, solved = await inclusion.parse_body(request, raw, solved)
+                result = await plan.handler(view, body)
+                response = render(view, result)
+    except CredentialsError as error:
+        error.challenge = challenge(view, request)
         raise
     solved.finish(response)
     return response
@@ -119,8 +118,9 @@ async def authenticate(view: Any) -> None:
 
 
 def settle(view: Any, access: Access) -> None:
-    """Tell the view and Starlette who is asking."""
+    """Tell the view, the row policies and Starlette who is asking."""
     view.access = access
+    current_access.set(access)
     view.request.scope["user"] = access
     view.request.scope["auth"] = AuthCredentials(sorted(access.scopes))
 
@@ -186,7 +186,7 @@ async def check_permissions(view: Any, views: tuple[Any, ...]) -> None:
 # 5
 
 
-def parse_parameters(view: Any, refused: Sequence[FieldError], known: frozenset[str]) -> None:
+def parse_parameters(view: Any, refused: Sequence[FieldError], known: Mapping[str, bool]) -> None:
     """Parse the query string, once the keys of the path are right.
 
     Raises:
@@ -195,6 +195,8 @@ def parse_parameters(view: Any, refused: Sequence[FieldError], known: frozenset[
     if refused:
         raise ValidationFailed(refused)
     plan = view.plan
+    if b"%" in view.request.scope["query_string"]:
+        check_unicode(view.request.scope["query_string"])
     view.query = parse_query(view.request.query_params.multi_items(), plan.parameters, known, lenient=plan.lenient)
 
 
@@ -217,4 +219,4 @@ def render(view: Any, result: Any) -> Response:
 
 def location(request: Request, key: str) -> str:
     """Where a new row lives: behind the collection's own path."""
-    return f"{settings.PUBLIC_BASE_URL or ''}{request.url.path}/{quote(key, safe=',')}"
+    return f"{settings.PUBLIC_BASE_URL or ''}{quoted_path(request)}/{quote(key, safe=UNTOUCHED + ',')}"

@@ -58,7 +58,6 @@ class ParentPlan:
         link: The child's attributes and the parent's that they refer to.
         permissions: Those of the parent's retrieve.
         loads: Whether the parent's row must be loaded, since a permission looks at it or ``get_object`` is overridden.
-        direct: Whether the path's key is what the child refers to, so that no look-up is needed to know it.
     """
 
     name: str
@@ -67,7 +66,6 @@ class ParentPlan:
     link: Mapping[str, str]
     permissions: tuple[BasePermission, ...]
     loads: bool
-    direct: bool
 
 
 @dataclass(frozen=True)
@@ -114,8 +112,8 @@ class RoutePlan:
         row_key: How one row's key is written, on collection routes too: a Location needs it.
         parents: The ancestors, outermost first.
         parameters: Query parameters by name.
+        ordering: The order of a list where the caller asks for none.
         body: The body of a standard action.
-        function: The method behind an ``@action``; its signature is a FastAPI signature.
         handler: Step 9.
         compiled: Whether rows go from SQL to the answer without objects of the model.
         why: Why they do or do not, in a few words.
@@ -124,6 +122,8 @@ class RoutePlan:
         lenient: Whether unknown query parameters are passed over.
         max_body_size: Bytes.
         max_depth: How deep JSON may nest.
+        function: The method behind an ``@action``; its signature is a FastAPI signature.
+        takes: The keys of the path that this signature names.
         places: Where each attribute comes from, for errors that the database finds.
         documentation: What OpenAPI says besides.
     """
@@ -138,8 +138,8 @@ class RoutePlan:
     row_key: Key
     parents: tuple[ParentPlan, ...]
     parameters: Mapping[str, Parameter]
+    ordering: tuple[str, ...]
     body: BodyPlan | None
-    function: Callable[..., Any] | None
     policies: Policies
     output: Output
     handler: Handler
@@ -150,6 +150,8 @@ class RoutePlan:
     lenient: bool
     max_body_size: int
     max_depth: int
+    function: Callable[..., Any] | None = None
+    takes: frozenset[str] = frozenset()
     places: Mapping[str, Location] = field(default_factory=dict)
     documentation: Mapping[str, Any] = field(default_factory=dict)
 
@@ -157,6 +159,12 @@ class RoutePlan:
     def safe(self) -> bool:
         """Whether the method promises to change nothing (RFC 9110)."""
         return self.method in SAFE_METHODS
+
+    @property
+    def permissions(self) -> tuple[BasePermission, ...]:
+        """Every permission that is asked, the outermost ancestor's first."""
+        above = (permission for parent in self.parents for permission in parent.permissions)
+        return (*above, *self.policies.permissions)
 
     @property
     def keys(self) -> tuple[Key, ...]:

@@ -20,6 +20,7 @@ from fastapix5.exceptions import Error, FieldError, IntegrityViolation, Validati
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_NAME = 100
+MOST_ERRORS = 50
 
 Location = tuple[str | int, ...]
 
@@ -80,7 +81,7 @@ class Problem:
         status: The HTTP status.
         code: A stable snake_case word.
         detail: A sentence that names neither keys nor SQL.
-        errors: The wrong places.
+        errors: The wrong places; the answer names the first MOST_ERRORS.
         headers: What the status asks for: WWW-Authenticate, Retry-After, Allow.
     """
 
@@ -102,7 +103,7 @@ class Problem:
         if self.errors:
             body["errors"] = [
                 {"loc": [_short(part) for part in error.loc], "code": error.code, "message": error.message}
-                for error in self.errors
+                for error in self.errors[:MOST_ERRORS]
             ]
         body["request_id"] = request_id
         # ASCII, so that a lone surrogate in a name of the caller's cannot break the answer.
@@ -122,6 +123,7 @@ STATUSES: dict[type[Error], tuple[int, str]] = {
     exceptions.ProtectedRow: (409, "protected"),
     PayloadTooLarge: (413, "too_large"),
     UnsupportedMediaType: (415, "unsupported_media_type"),
+    exceptions.InvalidPattern: (422, "invalid_regex"),
     exceptions.Throttled: (429, "throttled"),
     exceptions.Unavailable: (503, "unavailable"),
 }
@@ -168,8 +170,8 @@ def _headers(error: Exception) -> dict[str, str]:
         return {"Retry-After": str(max(1, round(error.wait + 0.5)))}
     if isinstance(error, exceptions.Unavailable):
         return {"Retry-After": str(error.retry_after)}
-    if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
-        return {"WWW-Authenticate": getattr(error, "challenge", "Bearer")}
+    if isinstance(error, exceptions.CredentialsError):
+        return {"WWW-Authenticate": error.challenge}
     return {}
 
 

@@ -17,13 +17,14 @@ from fastapix5.actions import SAFE_METHODS, Action
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.checks import check_keywords
 from fastapix5.concurrency import call
+from fastapix5.declarations import Declaration
 from fastapix5.filters import BaseFilterBackend
 from fastapix5.handlers import Ancestors, denied, fetch_object, paginated, render, rows
 from fastapix5.pagination import BasePagination
 from fastapix5.parameters import Key
 from fastapix5.permissions import BasePermission, SecurityScopes
 from fastapix5.plan import RoutePlan
-from fastapix5.planner import Declaration, compile_declaration
+from fastapix5.planner import compile_declaration
 from fastapix5.repositories import QuerySet, Repository, RowPolicy
 from fastapix5.routers import PlanRouter
 from fastapix5.services import Service
@@ -111,6 +112,8 @@ class GenericViewSet(Generic[M]):
     location: tuple[Any, ...] | None = None
     authenticates: bool = False
     permissions: tuple[BasePermission, ...] = ()
+    # What ``objects_filter`` adds to the row policy of the repository.
+    narrowing: RowPolicy | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -299,5 +302,5 @@ class Router(PlanRouter):
         declared = viewset() if isinstance(viewset, type) else viewset
         declaration = declared.declaration() if hasattr(declared, "declaration") else Declaration(declared)
         if name is not None:
-            declaration.prototype.name = name
+            declaration = declaration.vary(name=name)
         self.add_resource(compile_declaration(declaration, GenericViewSet))

@@ -12,10 +12,11 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DisconnectionError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from fastapix5.db.closing import wait_for_closing
 from fastapix5.db.errors import translated
+from fastapix5.db.pool import Pool
 from fastapix5.db.postgresql import PostgreSQLConnection
 from fastapix5.db.sqlite import begin_immediate
 from fastapix5.exceptions import ImproperlyConfigured, Unavailable, did_you_mean
@@ -162,7 +163,8 @@ def _create(url: URL, given: dict[str, Any]) -> AsyncEngine:
         make = _create_sqlite
     options: dict[str, Any] = {"hide_parameters": True}
     if given.get("poolclass") not in (NullPool, StaticPool):
-        options |= {"pool_size": settings.POOL_SIZE, "max_overflow": 0, "pool_timeout": settings.POOL_TIMEOUT}
+        options |= {"poolclass": Pool, "pool_size": settings.POOL_SIZE, "max_overflow": 0}
+        options |= {"pool_timeout": _at_most_a_statement(settings.POOL_TIMEOUT)}
     return make(url, options | given, arguments)
 
 
@@ -175,7 +177,7 @@ def _create_postgresql(url: URL, options: dict[str, Any], arguments: dict[str, A
     if "sslmode" in query:  # libpq's word for it, as hosting companies write it.
         query["ssl"] = query.pop("sslmode")
     own = {
-        "timeout": settings.CONNECT_TIMEOUT,
+        "timeout": _at_most_a_statement(settings.CONNECT_TIMEOUT),
         "command_timeout": settings.STATEMENT_TIMEOUT + GRACE,
         "connection_class": PostgreSQLConnection,
         "server_settings": {
@@ -193,9 +195,9 @@ def _create_postgresql(url: URL, options: dict[str, Any], arguments: dict[str, A
 
 def _create_sqlite(url: URL, options: dict[str, Any], arguments: dict[str, Any]) -> AsyncEngine:
     own = {"timeout": settings.LOCK_TIMEOUT, "isolation_level": None}
-    if url.database in (None, "", ":memory:") and "poolclass" not in options:
+    if url.database in (None, "", ":memory:") and options.get("poolclass") is Pool:
         # Each connection to memory is a database of its own, so there is one, and whoever wants it waits.
-        options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
+        options |= {"pool_size": 1}
     options = {"statement_timeout": settings.STATEMENT_TIMEOUT, "lock_timeout": settings.LOCK_TIMEOUT} | options
     return create_async_engine(url.set(drivername="sqlite+fastapix5"), connect_args=own | arguments, **options)
 
@@ -238,6 +240,11 @@ def _handle_error(context: ExceptionContext) -> None:
         raise Unavailable(repr(error)) from error
     if isinstance(error, (OverflowError, UnicodeError)):
         raise DataError(context.statement, None, error, hide_parameters=True) from error
+
+
+def _at_most_a_statement(seconds: float) -> float:
+    """Hold a wait to STATEMENT_TIMEOUT: from a silent server, too, an answer comes a second after it at the latest."""
+    return min(seconds, settings.STATEMENT_TIMEOUT)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from fastapix5.db.closing import has_running_loop, in_background
+from fastapix5.db.pool import time_left
 
 CLOSE_TIMEOUT = 2.0
 
@@ -34,6 +35,12 @@ class PostgreSQLDialect(PGDialect_asyncpg):
     """PostgreSQL by asyncpg; connections close in the background, so that nobody waits for a server that is gone."""
 
     supports_statement_cache = True
+
+    def connect(self, *arguments: Any, **options: Any) -> Any:
+        """Connect, within what waiting for the pool has left of the time."""
+        if options.get("timeout") is not None:
+            options["timeout"] = time_left(options["timeout"])
+        return super().connect(*arguments, **options)
 
     def do_close(self, dbapi_connection: Any) -> None:
         """Close without waiting: a server that is silent would keep everybody."""

@@ -37,7 +37,8 @@ class Work:
     Attributes:
         alias: The database's alias.
         frames: The open ``atomic`` blocks, outermost first.
-        classes: Mapped classes that were flushed; errors find attribute names by them.
+        classes: Mapped classes of which rows were written; errors that only the commit finds are placed by them.
+        deleted: Mapped classes of which rows were deleted.
         is_ours: Whether we made the session; one from outside is neither committed nor closed.
         database: The alias's engines, once they were needed.
     """
@@ -45,6 +46,7 @@ class Work:
     alias: str
     frames: list[Frame] = field(default_factory=list)
     classes: set[type] = field(default_factory=set)
+    deleted: set[type] = field(default_factory=set)
     is_ours: bool = True
     database: Database | None = None
 
@@ -74,5 +76,7 @@ class RoutedSession(Session):
 
     def flush(self, objects: Any = None) -> None:
         """Write pending changes, and remember their classes for the sake of errors."""
-        work_of(self).classes.update(type(obj) for states in (self.new, self.dirty, self.deleted) for obj in states)
+        work = work_of(self)
+        work.classes.update(type(obj) for states in (self.new, self.dirty) for obj in states)
+        work.deleted.update(type(obj) for obj in self.deleted)
         super().flush(objects)

@@ -83,7 +83,8 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
         def connect(connection: DBAPIConnection) -> None:
             prepare(connection)
             cursor = connection.cursor()
-            for pragma in ("journal_mode = WAL", "foreign_keys = ON"):
+            # LIKE minds case, as PostgreSQL's does.
+            for pragma in ("journal_mode = WAL", "foreign_keys = ON", "case_sensitive_like = ON"):
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 

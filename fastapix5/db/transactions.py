@@ -60,7 +60,7 @@ class Atomic:
             raise RuntimeError("This atomic block is open already: write atomic() anew for each block.")
         if self.durable and work.frames:
             raise RuntimeError("A durable atomic block cannot stand inside another one.")
-        with translated(classes=work.classes):
+        with translated(classes=work.classes | work.deleted):
             work.frames.append(await self._open(session, work))
         self._session = session
         return self
@@ -131,7 +131,10 @@ class Atomic:
 
 def _raise_translated(error: BaseException, work: Work) -> None:
     if isinstance(error, DATABASE_ERRORS):
-        ours = translate(error, classes=work.classes)
+        touched = work.classes | work.deleted
+        # SQLite's commit does not say which table broke the rule; where one alone was touched, it was that.
+        model = next(iter(touched)) if len(touched) == 1 else None
+        ours = translate(error, model, deleting=not work.classes and bool(work.deleted), classes=touched)
         if ours is not None:
             raise ours from error
 

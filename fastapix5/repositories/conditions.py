@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, inspect, not_, or_, true
+from sqlalchemy import ColumnElement, and_, false, func, inspect, not_, or_, true
 from sqlalchemy.orm import aliased
 
 from fastapix5.repositories.lookups import Path, resolve
@@ -129,16 +129,11 @@ def _related(tree: _Tree, leaf: _Leaf) -> ColumnElement[bool]:
     scope, name = leaf.scope(), leaf.path.relations[0]
     relationship = inspect(leaf.entity).mapper.relationships[name]
     related = aliased(relationship.mapper.class_)
-    inner = _replace(tree, scope, lambda found: _Leaf(related, _shorter(found.path), found.value))
-    join = getattr(leaf.entity, name).of_type(related).__clause_element__()
-    there = exists().where(join, _sql(inner))
-    sources = [inspect(related).selectable, *([relationship.secondary] if relationship.secondary is not None else [])]
-    there = there.select_from(*sources).correlate_except(*sources)
+    comparator = getattr(leaf.entity, name).of_type(related)
+    exists = comparator.any if relationship.uselist else comparator.has
+    there = exists(_sql(_replace(tree, scope, lambda found: _Leaf(related, _shorter(found.path), found.value))))
     absent = _fold(_replace(tree, scope, lambda found: found.path.lookup.meets_null(found.value)))
-    if absent is False:
-        return there
-    none = not_(exists().where(join).select_from(*sources).correlate_except(*sources))
-    return or_(there, and_(none, _sql(absent)))
+    return there if absent is False else or_(there, and_(not_(exists()), _sql(absent)))
 
 
 def _shorter(path: Path) -> Path:

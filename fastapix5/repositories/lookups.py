@@ -6,7 +6,7 @@ Names are Django's. ``register_lookup`` opens the table to a project's own.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +57,18 @@ def _ne(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     return column.is_not(None) if value is None else or_(column != value, column.is_(None))
 
 
+def _has_null(value: Any) -> bool:
+    return any(item is None for item in value)
+
+
+def _in(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    found = column.in_([item for item in value if item is not None])
+    return or_(found, column.is_(None)) if _has_null(value) else found
+
+
 def _not_in(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
-    return or_(column.not_in(list(value)), column.is_(None))
+    found = column.not_in([item for item in value if item is not None])
+    return and_(found, column.is_not(None)) if _has_null(value) else or_(found, column.is_(None))
 
 
 def _isnull(column: ColumnElement[Any], value: bool) -> ColumnElement[bool]:
@@ -84,8 +94,8 @@ LOOKUPS: dict[str, Lookup] = {
         Lookup("gte", Operand.VALUE, lambda column, value: column >= value),
         Lookup("lt", Operand.VALUE, lambda column, value: column < value),
         Lookup("lte", Operand.VALUE, lambda column, value: column <= value),
-        Lookup("in", Operand.LIST, lambda column, value: column.in_(list(value))),
-        Lookup("not_in", Operand.LIST, _not_in, lambda value: True),
+        Lookup("in", Operand.LIST, _in, _has_null),
+        Lookup("not_in", Operand.LIST, _not_in, lambda value: not _has_null(value)),
         Lookup("isnull", Operand.BOOLEAN, _isnull, bool),
         Lookup("range", Operand.PAIR, _range),
         Lookup("contains", Operand.TEXT, lambda column, value: column.contains(value, autoescape=True)),
@@ -163,23 +173,35 @@ def resolve(model: type[Any], path: str) -> Path:
 def walk(model: type[Any], path: str) -> tuple[tuple[str, ...], str, list[str], type[Any]]:
     """Follow ``path`` over relations to an attribute; return both, what is left of the path, and the last model.
 
+    A path that ends at a relation, or asks whether it is null, stands for the related row's key.
+
     Raises:
         UnknownPath: A part is neither a relation nor an attribute.
     """
     relations: list[str] = []
-    parts = path.split("__")
-    while parts:
-        part = parts.pop(0)
+    rest = path.split("__")
+    while rest:
         mapper = mapper_of(model)
+        names = attribute_names(mapper)
+        if rest[0] not in names:
+            if relations and _is_lookup(rest[0]):
+                break
+            raise UnknownPath(path, rest[0], model.__name__, tuple(names))
+        part = rest.pop(0)
         relationship = mapper.relationships.get(part)
-        if relationship is not None and (not parts or parts[0] != "isnull"):
-            relations.append(part)
-            model = relationship.mapper.class_
-            continue
-        if part not in attribute_names(mapper):
-            raise UnknownPath(path, part, model.__name__, tuple(attribute_names(mapper)))
-        return tuple(relations), part, parts, model
-    key = mapper_of(model).primary_key
-    if len(key) != 1:
-        raise UnknownPath(path, path, model.__name__, tuple(attribute_names(mapper_of(model))))
-    return tuple(relations), mapper_of(model).get_property_by_column(key[0]).key, [], model
+        if relationship is None:
+            return tuple(relations), part, rest, model
+        relations.append(part)
+        model = relationship.mapper.class_
+    return tuple(relations), _key(model, path, rest), rest, model
+
+
+def _is_lookup(name: str) -> bool:
+    return name in LOOKUPS or name in ALIASES
+
+
+def _key(model: type[Any], path: str, rest: Sequence[str]) -> str:
+    mapper = mapper_of(model)
+    if len(mapper.primary_key) > 1 and list(rest) != ["isnull"]:
+        raise UnknownPath(path, "key of one column", model.__name__, tuple(attribute_names(mapper)))
+    return mapper.get_property_by_column(mapper.primary_key[0]).key

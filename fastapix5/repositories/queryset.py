@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, func, inspect, select
-from sqlalchemy.orm import joinedload, raiseload, selectinload
+from sqlalchemy.orm import aliased, joinedload, raiseload, selectinload
 from typing_extensions import Self
 
 from fastapix5.db.errors import translated
 from fastapix5.db.sessions import get_session
-from fastapix5.exceptions import DoesNotExist, MultipleObjectsReturned
+from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured, MultipleObjectsReturned
 from fastapix5.repositories.conditions import Condition, Q, to_sql
 from fastapix5.repositories.lookups import UnknownPath, walk
 from fastapix5.repositories.reads import Read, loader_options
@@ -78,12 +78,21 @@ class QuerySet(Generic[M]):
         return replace(self, ordering=(*self.ordering, *key))
 
     def select_related(self, *names: str) -> Self:
-        """Load to-one relations in the same statement."""
-        return replace(self, options=(*self.options, *(joinedload(getattr(self.model, name)) for name in names)))
+        """Load to-one relations in the same statement: ``"author"``, ``"author__mentor"``.
+
+        Raises:
+            UnknownPath: A name is no relation.
+            ImproperlyConfigured: It leads to many rows.
+        """
+        return replace(self, options=(*self.options, *(self._loader(name, joinedload) for name in names)))
 
     def prefetch_related(self, *names: str) -> Self:
-        """Load to-many relations, with one statement each."""
-        return replace(self, options=(*self.options, *(selectinload(getattr(self.model, name)) for name in names)))
+        """Load relations with one statement each, to-many ones too.
+
+        Raises:
+            UnknownPath: A name is no relation.
+        """
+        return replace(self, options=(*self.options, *(self._loader(name, selectinload) for name in names)))
 
     def loading(self, selection: Selection) -> Self:
         """Load the relations that a schema shows, so that its objects can be rendered without another statement."""
@@ -169,7 +178,9 @@ class QuerySet(Generic[M]):
 
     def statement(self) -> Select[Any]:
         """The SELECT of the model's rows, as SQLAlchemy has it."""
-        statement = self._narrowed(select(self.model)).order_by(*self.ordering)
+        return self._cut(self._narrowed(select(self.model)).order_by(*self.ordering))
+
+    def _cut(self, statement: Select[Any]) -> Select[Any]:
         if self.start:
             statement = statement.offset(self.start)
         if self.stop is not None:
@@ -178,7 +189,7 @@ class QuerySet(Generic[M]):
 
     def exists_clause(self) -> ColumnElement[bool]:
         """``EXISTS (SELECT ... these rows ...)``, to stand in another statement."""
-        return self._narrowed(select(1).select_from(self.model)).correlate(None).exists()
+        return self._cut(self._narrowed(select(1).select_from(self.model))).correlate(None).exists()
 
     def _narrowed(self, statement: Select[Any]) -> Select[Any]:
         return statement.where(*self.conditions) if self.conditions else statement
@@ -208,8 +219,34 @@ class QuerySet(Generic[M]):
         relations, attribute, rest, owner = walk(self.model, path)
         if rest:
             raise UnknownPath(path, rest[0], f"{owner.__name__}.{attribute}", ())
+        self._refuse_many("order_by", path, relations)
         column = _reach(self.model, relations, attribute)
         return column.desc().nulls_first() if descending else column.asc().nulls_last()
+
+    def _loader(self, path: str, load: Callable[..., Any]) -> Any:
+        """The option that loads the relations along ``path``."""
+        model: type[Any] = self.model
+        loader, names = None, path.split("__")
+        for name in names:
+            relationships = inspect(model).relationships
+            if name not in relationships:
+                raise UnknownPath(path, name, model.__name__, tuple(relationships.keys()))
+            attribute = getattr(model, name)
+            loader = load(attribute) if loader is None else getattr(loader, load.__name__)(attribute)
+            model = relationships[name].mapper.class_
+        if load is joinedload:
+            self._refuse_many("select_related", path, names)
+        return loader
+
+    def _refuse_many(self, verb: str, path: str, relations: Sequence[str]) -> None:
+        model: type[Any] = self.model
+        for name in relations:
+            relationship = inspect(model).relationships[name]
+            if relationship.uselist:
+                raise ImproperlyConfigured(
+                    f"{self.model.__name__}.{verb}", f'"{path}" crosses {relationship}, which leads to many rows.'
+                )
+            model = relationship.mapper.class_
 
     def _refuse_slice(self, verb: str) -> None:
         if self.start or self.stop is not None:
@@ -220,8 +257,6 @@ def _reach(model: Any, relations: Sequence[str], attribute: str) -> Any:
     """The attribute at the end of to-one relations, as a scalar subquery where there are any."""
     if not relations:
         return getattr(model, attribute)
-    from sqlalchemy.orm import aliased  # noqa: PLC0415
-
     first = aliased(inspect(model).mapper.relationships[relations[0]].mapper.class_)
     join = getattr(model, relations[0]).of_type(first).__clause_element__()
     column = _reach(first, relations[1:], attribute)

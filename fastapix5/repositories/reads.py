@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, joinedload, raiseload, selectinload
 from sqlalchemy.sql.visitors import replacement_traverse
 
-from fastapix5.schemas import Selection
+from fastapix5.schemas import Selection, key_of
 
 # As many keys as one statement binds: PostgreSQL takes 32,767 arguments, SQLite 32,766.
 KEYS_PER_STATEMENT = 5_000
@@ -31,6 +31,7 @@ class Many:
     owner: Any
     owner_key: tuple[ColumnElement[Any], ...]
     join: Any
+    order: tuple[Any, ...]
 
 
 @dataclass
@@ -99,8 +100,8 @@ class Read:
             name, attribute = relation.field.name, getattr(entity, relation.field.attribute)
             target = aliased(relation.selection.model)
             if relation.many:
-                key = tuple(getattr(entity, mapper.get_property_by_column(c).key) for c in mapper.primary_key)
-                node.many.append(Many(name, Read(relation.selection, target), entity, key, attribute.of_type(target)))
+                read, order = Read(relation.selection, target), relation.order_of(target)
+                node.many.append(Many(name, read, entity, key_of(entity), attribute.of_type(target), order))
                 continue
             join = attribute.of_type(target)
             self._joins.append((target, join))
@@ -147,21 +148,18 @@ class Read:
         related: dict[int, dict[tuple[Any, ...], list[BaseModel]]] = {}
         for node in self.root.walk() if rows else ():
             for many in node.many:
-                keys = {key for row in rows if None not in (key := node.key_of(row))}
-                related[id(many)] = await self._fetch(session, many, sorted(keys))
+                keys = dict.fromkeys(key for row in rows if None not in (key := node.key_of(row)))
+                related[id(many)] = await self._fetch(session, many, list(keys))
         return [built for row in rows if (built := self.root.build(row, related)) is not None]
 
     async def _fetch(
         self, session: AsyncSession, many: Many, keys: list[tuple[Any, ...]]
     ) -> dict[tuple[Any, ...], list[BaseModel]]:
         found: dict[tuple[Any, ...], list[BaseModel]] = {}
-        target = inspect(many.read.entity)
-        order = [
-            getattr(many.read.entity, target.mapper.get_property_by_column(c).key) for c in target.mapper.primary_key
-        ]
-        for start in range(0, len(keys), KEYS_PER_STATEMENT):
-            chosen = keys[start : start + KEYS_PER_STATEMENT]
-            statement = select(many.owner).join(many.join).where(_key_in(many.owner_key, chosen)).order_by(*order)
+        step = max(1, KEYS_PER_STATEMENT // len(many.owner_key))
+        for start in range(0, len(keys), step):
+            condition = _key_in(many.owner_key, keys[start : start + step])
+            statement = select(many.owner).join(many.join).where(condition).order_by(*many.order)
             statement = many.read.statement(statement).add_columns(*many.owner_key)
             rows = (await session.execute(statement)).all()
             owners = [tuple(row[-len(many.owner_key) :]) for row in rows]

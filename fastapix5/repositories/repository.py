@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapper
 
 from fastapix5.access import Access
 from fastapix5.db.errors import translated
+from fastapix5.db.routing import work_of
 from fastapix5.db.sessions import get_session
 from fastapix5.exceptions import DoesNotExist, ForeignKeyViolation, RowPolicyViolation
 from fastapix5.repositories.conditions import Condition
@@ -180,11 +181,13 @@ class Repository(Generic[M]):
             ProtectedRow: Other rows still refer to one of them.
         """
         session = get_session(self.using)
+        work_of(session).deleted.add(self.model)
         with translated(self.mapper, deleting=True):
             return len((await session.execute(delete_statement(self.mapper, where))).all())
 
     async def _write(self, statement: Any, data: Mapping[str, Any]) -> Sequence[Any]:
         session = get_session(self.using)
+        work_of(session).classes.add(self.model)
         try:
             with translated(self.mapper):
                 return (await session.execute(statement)).all()

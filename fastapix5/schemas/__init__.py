@@ -2,7 +2,7 @@
 
 from fastapix5.schemas.bounds import bounded, python_type
 from fastapix5.schemas.inputs import body_values, closed_schema, input_columns, input_schema, partial_schema
-from fastapix5.schemas.mapping import SchemaField, attribute_names, mapper_of, schema_fields
+from fastapix5.schemas.mapping import SchemaField, attribute_names, key_of, mapper_of, schema_fields
 from fastapix5.schemas.selection import Relation, Selection, select_for
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "closed_schema",
     "input_columns",
     "input_schema",
+    "key_of",
     "mapper_of",
     "partial_schema",
     "python_type",

@@ -51,10 +51,10 @@ _ISO_DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
 
 
 def iso_only(pattern: re.Pattern[str], example: str) -> BeforeValidator:
-    """Refuse the bare numbers that pydantic reads as seconds since 1970: OpenAPI says ``format: date-time``."""
+    """Refuse the numbers, bare or in text, that pydantic reads as seconds since 1970: OpenAPI says ``date-time``."""
 
     def check(value: Any) -> Any:
-        if isinstance(value, str) and not pattern.match(value):
+        if isinstance(value, (int, float)) or (isinstance(value, str) and not pattern.match(value)):
             raise ValueError(f"write it as {example}")
         return value
 

@@ -41,6 +41,12 @@ def mapper_of(model: type[Any]) -> Mapper[Any]:
     return mapper
 
 
+def key_of(entity: Any) -> tuple[Any, ...]:
+    """The attributes of an entity's primary key: a model's, or an alias of one's."""
+    mapper: Mapper[Any] = inspect(entity).mapper
+    return tuple(getattr(entity, mapper.get_property_by_column(column).key) for column in mapper.primary_key)
+
+
 def attribute_names(mapper: Mapper[Any]) -> list[str]:
     """Every mapped attribute: columns, relationships, hybrids and synonyms."""
     return [name for name in mapper.all_orm_descriptors.keys() if not name.startswith("__")]  # noqa: SIM118
@@ -60,6 +66,8 @@ def schema_fields(schema: type[BaseModel], model: type[Any], where: str) -> tupl
     Raises:
         ImproperlyConfigured: A field stands for nothing; ``where`` opens the sentence.
     """
+    if not schema.__pydantic_complete__:
+        schema.model_rebuild()
     known = attribute_names(mapper_of(model))
     found = []
     for name, info in schema.model_fields.items():

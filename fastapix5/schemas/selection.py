@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
+from sqlalchemy import inspect
 from sqlalchemy.orm import ColumnProperty, RelationshipProperty
+from sqlalchemy.sql.util import ClauseAdapter
 
 from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.schemas.bounds import python_type, unwrap
-from fastapix5.schemas.mapping import SchemaField, mapper_of, nested_schema, schema_fields
+from fastapix5.schemas.mapping import SchemaField, key_of, mapper_of, nested_schema, schema_fields
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,19 @@ class Relation:
     field: SchemaField
     many: bool
     selection: Selection
+    relationship: RelationshipProperty[Any]
+
+    def order_of(self, target: Any) -> tuple[Any, ...]:
+        """The order of the related rows as ``target``, an alias of their model: the relationship's, then by key."""
+        adapter = ClauseAdapter(inspect(target).selectable)
+        declared = self.relationship.order_by or ()
+        return (*(adapter.traverse(column) for column in declared), *key_of(target))
+
+    def in_order(self, related: Collection[Any]) -> Collection[Any]:
+        """Loaded objects in the same order: SQLAlchemy sees to the relationship's own only."""
+        if self.relationship.order_by:
+            return related
+        return sorted(related, key=self.relationship.mapper.primary_key_from_instance)
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,8 @@ class Selection:
         if self.validates:
             names = self.input_names
             return self.schema.model_validate({names[name]: value for name, value in values.items()})
+        if self.relations:
+            values = {name: values[name] for name in self.schema.model_fields}
         instance = self.schema.__new__(self.schema)
         object.__setattr__(instance, "__dict__", values)
         object.__setattr__(instance, "__pydantic_fields_set__", set(values))
@@ -70,7 +87,8 @@ class Selection:
         for relation in self.relations:
             related = getattr(instance, relation.field.attribute)
             if relation.many:
-                values[relation.field.name] = [relation.selection.from_object(item) for item in related]
+                ordered = relation.in_order(related)
+                values[relation.field.name] = [relation.selection.from_object(item) for item in ordered]
             else:
                 values[relation.field.name] = None if related is None else relation.selection.from_object(related)
         return self.build(values)
@@ -113,7 +131,7 @@ def _relation(
             f"{schema.__name__}.{field.name} stands for the relationship {relationship}.",
             f"Annotate it with {kind}, or name a column.",
         )
-    return Relation(field, many, select_for(nested, relationship.mapper.class_, where))
+    return Relation(field, many, select_for(nested, relationship.mapper.class_, where), relationship)
 
 
 def has_rules(schema: type[BaseModel]) -> bool:

@@ -1,0 +1,202 @@
+"""Each lookup, against plain Python over the same rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from typing import Any
+
+import pytest
+from sqlalchemy import func
+
+from fastapix5.exceptions import ImproperlyConfigured
+from fastapix5.repositories import LOOKUPS, Lookup, Operand, Q, QuerySet, UnknownPath, register_lookup, resolve
+from tests.conftest import on_postgresql
+from tests.repositories.models import AUTHORS, Author, Book, Color, Copy, Shelf
+
+pytestmark = pytest.mark.anyio
+
+
+async def ids(queryset: QuerySet[Any]) -> list[int]:
+    """The keys of a queryset's rows, in order of key."""
+    return sorted(row.id for row in await queryset.all())
+
+
+def matching(field: str, test: Callable[[Any], bool]) -> list[int]:
+    """The keys of the authors whose value passes ``test``; null passes none."""
+    return [row["id"] for row in AUTHORS if row[field] is not None and test(row[field])]
+
+
+TEXT: list[tuple[str, Any, Callable[[str], bool]]] = [
+    ("exact", "Ada", lambda name: name == "Ada"),
+    ("eq", "Ada", lambda name: name == "Ada"),
+    ("iexact", "aDa", lambda name: name.lower() == "ada"),
+    ("contains", "da", lambda name: "da" in name),
+    ("contains", "DA", lambda name: "DA" in name),
+    ("icontains", "dA", lambda name: "da" in name.lower()),
+    ("startswith", "Ad", lambda name: name.startswith("Ad")),
+    ("istartswith", "aD", lambda name: name.lower().startswith("ad")),
+    ("endswith", "a", lambda name: name.endswith("a")),
+    ("iendswith", "DA", lambda name: name.lower().endswith("da")),
+    ("contains", "_", lambda name: "_" in name),
+    ("contains", "%", lambda name: "%" in name),
+    ("contains", "/", lambda name: "/" in name),
+    ("contains", "\\", lambda name: "\\" in name),
+    ("icontains", "A_B%", lambda name: "a_b%" in name.lower()),
+    ("icontains", "/B\\", lambda name: "/b\\" in name.lower()),
+    ("startswith", "%", lambda name: name.startswith("%")),
+    ("endswith", "_", lambda name: name.endswith("_")),
+    ("contains", "", lambda name: True),
+    ("regex", "^A.a$", lambda name: bool(re.search("^A.a$", name))),
+    ("iregex", "^a.A$", lambda name: bool(re.search("(?i)^a.A$", name))),
+    ("in", ["Ada", "Bob", "nobody"], lambda name: name in ("Ada", "Bob")),
+    ("in", [], lambda name: False),
+    ("gt", "B", lambda name: name in ("Bob", "a/b\\c", "ada_b%")),
+    ("isnull", False, lambda name: True),
+]
+
+
+async def test_a_text_lookup_finds_what_python_finds(scope: None) -> None:
+    """Case counts unless the lookup starts with ``i``; percent, underscore and backslash are themselves."""
+    for lookup, value, test in TEXT:
+        found = await ids(QuerySet(Author).filter(**{f"name__{lookup}": value}))
+        assert found == matching("name", test), (lookup, value)
+
+
+NUMBERS: list[tuple[str, Any, Callable[[int], bool]]] = [
+    ("exact", 3, lambda rank: rank == 3),
+    ("gt", 1, lambda rank: rank > 1),
+    ("gte", 1, lambda rank: rank >= 1),
+    ("ge", 1, lambda rank: rank >= 1),
+    ("lt", 1, lambda rank: rank < 1),
+    ("lte", 1, lambda rank: rank <= 1),
+    ("le", 1, lambda rank: rank <= 1),
+    ("range", (0, 2), lambda rank: 0 <= rank <= 2),
+    ("between", (2, 0), lambda rank: False),
+    ("in", {1, 3}, lambda rank: rank in (1, 3)),
+]
+
+
+async def test_a_number_lookup_finds_what_python_finds(scope: None) -> None:
+    """Null meets no comparison."""
+    for lookup, value, test in NUMBERS:
+        found = await ids(QuerySet(Author).filter(**{f"rank__{lookup}": value}))
+        assert found == matching("rank", test), (lookup, value)
+
+
+WITH_NULL: list[tuple[str, Any, Collection[int]]] = [
+    ("exact", None, {2}),
+    ("ne", None, {1, 3, 4, 5, 6, 7}),
+    ("ne", 3, {2, 3, 4, 6, 7}),
+    ("in", [3, None], {1, 2, 5}),
+    ("in", [None], {2}),
+    ("not_in", [3, 2], {2, 3, 6, 7}),
+    ("notin", [3, None], {3, 4, 6, 7}),
+    ("not_in", [], {1, 2, 3, 4, 5, 6, 7}),
+    ("isnull", True, {2}),
+]
+
+
+async def test_null_is_a_value_that_differs_from_every_other(scope: None) -> None:
+    """As None is in Python."""
+    for lookup, value, expected in WITH_NULL:
+        found = await ids(QuerySet(Author).filter(**{f"rank__{lookup}": value}))
+        assert found == sorted(expected), (lookup, value)
+
+
+async def test_exclude_keeps_exactly_what_filter_does_not(scope: None) -> None:
+    """Rows with null stay."""
+    for lookup, value, _ in NUMBERS:
+        condition = {f"rank__{lookup}": value}
+        found = await ids(QuerySet(Author).filter(**condition))
+        rest = [row["id"] for row in AUTHORS if row["id"] not in found]
+        assert await ids(QuerySet(Author).exclude(**condition)) == rest, (lookup, value)
+
+
+RELATIONS: list[tuple[type[Any], dict[str, Any], Collection[int]]] = [
+    (Book, {"author__isnull": True}, {4}),
+    (Book, {"author__isnull": False}, {1, 2, 3, 5}),
+    (Book, {"author__name__isnull": True}, {4, 5}),
+    (Book, {"author__name__ne": "Ada"}, {3, 4, 5}),
+    (Book, {"author__name": None}, {4, 5}),
+    (Book, {"author__mentor__name": "Ada"}, {3, 5}),
+    (Book, {"author__mentor__isnull": True}, {1, 2, 4}),
+    (Book, {"author": 1}, {1, 2}),
+    (Book, {"author__in": [1, 3]}, {1, 2, 5}),
+    (Book, {"author__id__gt": 1}, {3, 5}),
+    (Book, {"tags__word": "old"}, {1, 2}),
+    (Book, {"tags__isnull": True}, {4}),
+    (Book, {"tags": 2}, {1, 5}),
+    (Book, {"color": Color.RED}, {1, 5}),
+    (Book, {"author__label": "Ada!"}, {1, 2}),
+    (Book, {"chapter_count__gte": 1}, {1, 2, 5}),
+    (Author, {"books__isnull": True}, {4, 5, 6, 7}),
+    (Author, {"books__pages__isnull": True}, {1, 4, 5, 6, 7}),
+    (Author, {"books__tags__word": "rare"}, {2, 3}),
+    (Author, {"pupils__books__title": "Gamma"}, {1}),
+    (Author, {"mentor__mentor__isnull": False}, {4, 6}),
+    (Copy, {"shelf__isnull": True}, {4}),
+    (Copy, {"shelf__isnull": False}, {1, 2, 3}),
+    (Copy, {"shelf__label__in": ["first", "third"]}, {1, 2}),
+    (Copy, {"book__author__name": "Ada", "shelf__label": "second"}, {3}),
+]
+
+
+async def test_a_path_crosses_relations(scope: None) -> None:
+    """To one, to many, through a secondary table, to itself, by composite keys; no related row counts as null."""
+    for model, conditions, expected in RELATIONS:
+        assert await ids(QuerySet(model).filter(**conditions)) == sorted(expected), conditions
+
+
+async def test_a_composite_key_is_reached_from_the_other_side(scope: None) -> None:
+    """EXISTS compares both parts."""
+    shelves = await QuerySet(Shelf).filter(copies__book__title="Alpha").order_by("label").all()
+    assert [shelf.label for shelf in shelves] == ["first", "second"]
+
+
+@on_postgresql
+async def test_search_asks_postgresql_for_full_text(scope: None) -> None:
+    """Words match whatever their ending."""
+    assert await ids(QuerySet(Book).filter(title__search="alphas")) == [1, 4]
+
+
+UNKNOWN = (
+    (Author, "nmae", 'Author has no "nmae" ("nmae"). Did you mean "name"?'),
+    (Book, "author__nmae", 'Author has no "nmae" ("author__nmae"). Did you mean "name"?'),
+    (Author, "name__icontain", 'Author.name has no "icontain" ("name__icontain"). Did you mean "icontains"?'),
+    (Author, "books__titel__in", 'Book has no "titel" ("books__titel__in"). Did you mean "title"?'),
+    (Copy, "shelf", 'Shelf has no "key of one column" ("shelf").'),
+)
+
+
+@pytest.mark.parametrize(("model", "path", "message"), UNKNOWN)
+def test_an_unknown_name_says_what_is_known(model: type[Any], path: str, message: str) -> None:
+    """The error names the part, its owner, and the nearest word."""
+    with pytest.raises(UnknownPath) as caught:
+        QuerySet(model).filter(**{path: 1})
+    assert str(caught.value).startswith(message)
+
+
+async def test_a_project_registers_a_lookup_of_its_own(scope: None) -> None:
+    """It works like any other, through relations too; a name that is taken is refused."""
+    register_lookup(Lookup("length", Operand.VALUE, lambda column, value: func.length(column) == value))
+    try:
+        assert await ids(QuerySet(Author).filter(name__length=0)) == [7]
+        assert await ids(QuerySet(Book).filter(author__name__length=3)) == [1, 2]
+        with pytest.raises(ImproperlyConfigured, match="taken"):
+            register_lookup(Lookup("eq", Operand.VALUE, lambda column, value: column == value))
+    finally:
+        del LOOKUPS["length"]
+
+
+async def test_a_sqlalchemy_expression_is_a_condition(scope: None) -> None:
+    """Alone, in a Q, and negated."""
+    assert await ids(QuerySet(Author).filter(Author.rank > 2)) == [1, 5]
+    assert await ids(QuerySet(Author).filter(Q(Author.rank > 2) | Q(name="Bob"))) == [1, 4, 5]
+    assert await ids(QuerySet(Author).exclude(Author.rank > 2)) == [2, 3, 4, 6, 7]
+
+
+def test_a_path_resolves_to_relations_attribute_and_lookup() -> None:
+    """What filters ask at start."""
+    path = resolve(Book, "author__mentor__name__icontains")
+    assert (path.relations, path.attribute, path.lookup.name) == (("author", "mentor"), "name", "icontains")

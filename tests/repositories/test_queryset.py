@@ -1,0 +1,214 @@
+"""Querysets: immutable, lazy, and ended by a verb."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import InvalidRequestError
+
+from fastapix5.db import atomic
+from fastapix5.exceptions import (
+    DoesNotExist,
+    ImproperlyConfigured,
+    MultipleObjectsReturned,
+    RangeViolation,
+    ScopeRequired,
+)
+from fastapix5.repositories import QuerySet, UnknownPath
+from tests.repositories.models import AUTHORS, Author, Book, Copy, Shelf
+from tests.statements import Statements
+
+pytestmark = pytest.mark.anyio
+
+
+async def ids(queryset: QuerySet[Any]) -> list[int]:
+    """The keys of a queryset's rows, in its order."""
+    return [row.id for row in await queryset.all()]
+
+
+async def test_every_method_returns_a_new_queryset(scope: None) -> None:
+    """What was there before stays as it was, and a later condition never replaces an earlier one."""
+    everyone = QuerySet(Author)
+    some = everyone.filter(rank__gte=1)
+    fewer = some.filter(rank__gte=2).exclude(name="Bob")
+    assert [await found.count() for found in (everyone, some, fewer)] == [7, 4, 2]
+
+
+async def test_nothing_is_asked_before_a_verb(scope: None, statements: Statements) -> None:
+    """A queryset only describes."""
+    QuerySet(Author).filter(books__title="Alpha").order_by("-name").ordered()[:3]
+    assert await statements.count() == 0
+
+
+async def test_a_verb_outside_any_scope_raises() -> None:
+    """The error names session_scope."""
+    with pytest.raises(ScopeRequired, match="session_scope"):
+        await QuerySet(Author).all()
+
+
+async def test_nulls_stand_last_ascending_and_first_descending(scope: None) -> None:
+    """On both engines, through relations too."""
+    assert await ids(QuerySet(Author).order_by("rank", "id")) == [7, 6, 3, 4, 1, 5, 2]
+    assert await ids(QuerySet(Author).order_by("-rank", "-id")) == [2, 5, 1, 4, 3, 6, 7]
+    assert await ids(QuerySet(Book).order_by("author__rank", "id")) == [5, 1, 2, 3, 4]
+    assert await ids(QuerySet(Book).order_by("-author__mentor__rank", "-id")) == [4, 2, 1, 5, 3]
+    assert await ids(QuerySet(Book).order_by("author", "-id")) == [2, 1, 3, 5, 4]
+    assert await ids(QuerySet(Author).order_by(Author.id.desc())[:2]) == [7, 6]
+
+
+async def test_ordered_ends_with_the_primary_key(scope: None) -> None:
+    """So that no two rows ever change places; a composite key too."""
+    assert await ids(QuerySet(Book).order_by("title").ordered()) == [1, 4, 2, 5, 3]
+    shelves = await QuerySet(Shelf).order_by("-room").ordered().all()
+    assert [shelf.label for shelf in shelves] == ["third", "first", "second"]
+
+
+def test_order_across_a_to_many_relation_is_refused() -> None:
+    """It would repeat rows, or choose one of many."""
+    for model, path in ((Author, "books__title"), (Book, "-author__books"), (Book, "tags")):
+        with pytest.raises(ImproperlyConfigured, match="leads to many rows"):
+            QuerySet(model).order_by(path)
+
+
+def test_an_order_goes_no_further_than_a_column() -> None:
+    """A lookup is no part of it."""
+    with pytest.raises(UnknownPath, match="icontains"):
+        QuerySet(Author).order_by("name__icontains")
+    with pytest.raises(UnknownPath, match='Did you mean "rank"'):
+        QuerySet(Author).order_by("-rnak")
+
+
+async def test_slices_are_those_of_a_list(scope: None) -> None:
+    """Slices of slices too."""
+    queryset, keys = QuerySet(Author).order_by("id"), [row["id"] for row in AUTHORS]
+    for cut in (
+        slice(2),
+        slice(2, None),
+        slice(1, 3),
+        slice(5, 99),
+        slice(3, 3),
+        slice(4, 2),
+        slice(None),
+        slice(99, 100),
+    ):
+        assert await ids(queryset[cut]) == keys[cut], cut
+        assert await queryset[cut].count() == len(keys[cut]), cut
+        assert await queryset[cut].exists() == bool(keys[cut]), cut
+    assert await ids(queryset[2:][1:3]) == keys[2:][1:3]
+    assert await ids(queryset[1:4][2:9]) == keys[1:4][2:9]
+    assert await ids(queryset[:3][5:]) == []
+
+
+def test_a_slice_has_no_step_and_no_negative_end() -> None:
+    """A list's other slices would have to read every row."""
+    for cut in (slice(None, None, 2), slice(-1, None), slice(None, -1)):
+        with pytest.raises(ValueError, match="slices"):
+            QuerySet(Author)[cut]
+
+
+def test_what_would_change_a_slice_is_refused() -> None:
+    """Filter first, then cut."""
+    cut = QuerySet(Author)[:3]
+    for change in (lambda: cut.filter(id=1), lambda: cut.exclude(id=1), lambda: cut.order_by("id")):
+        with pytest.raises(TypeError, match="slice"):
+            change()
+
+
+async def test_an_offset_beyond_the_database_is_out_of_range(scope: None) -> None:
+    """It is our error on both engines."""
+    with pytest.raises(RangeViolation):
+        await QuerySet(Author)[2**63 :].all()
+
+
+async def test_get_returns_the_only_row(scope: None) -> None:
+    """By conditions given to it or before it."""
+    assert (await QuerySet(Author).get(name="Bob")).id == 4
+    assert (await QuerySet(Author).filter(name="Bob").get()).id == 4
+    with pytest.raises(DoesNotExist, match="No Author matches"):
+        await QuerySet(Author).get(name="Zoe")
+    with pytest.raises(MultipleObjectsReturned, match="More than one Author"):
+        await QuerySet(Author).get(rank=3)
+
+
+async def test_first_is_the_first_in_order_or_by_key(scope: None) -> None:
+    """None where there is no row."""
+    first = await QuerySet(Author).first()
+    highest = await QuerySet(Author).order_by("-rank").filter(rank__isnull=False).first()
+    assert first is not None
+    assert highest is not None
+    assert (first.id, highest.rank) == (1, 3)
+    assert await QuerySet(Author).filter(rank=77).first() is None
+
+
+async def test_exists_tells_whether_any_row_matches(scope: None) -> None:
+    """A boolean on both engines."""
+    assert await QuerySet(Author).filter(rank=3).exists() is True
+    assert await QuerySet(Author).filter(rank=77).exists() is False
+
+
+async def test_count_carries_facts_in_the_same_statement(scope: None, statements: Statements) -> None:
+    """Each fact is true or false, whatever the rows."""
+    there = QuerySet(Author).filter(id=1).exists_clause()
+    missing = QuerySet(Author).filter(id=77).exists_clause()
+    statements.reset()
+    assert await QuerySet(Book).filter(author=1).count_with(there, missing) == (2, (True, False))
+    assert await statements.count() == 1
+    assert await QuerySet(Book).filter(id=77).count_with(there) == (0, (True,))
+    assert await QuerySet(Author).filter(id=1).count_with(missing, there) == (1, (False, True))
+
+
+async def test_a_fact_may_stand_in_a_filter(scope: None) -> None:
+    """Rows of the same model in it are others."""
+    there, missing = (QuerySet(Author).filter(id=key).exists_clause() for key in (1, 77))
+    assert await QuerySet(Author).filter(there).count() == len(AUTHORS)
+    assert await QuerySet(Author).filter(missing).count() == 0
+
+
+async def test_a_relation_that_was_not_asked_for_raises(scope: None) -> None:
+    """It never loads silently; one that was asked for is there."""
+    book = await QuerySet(Book).get(id=1)
+    for name in ("author", "tags"):
+        with pytest.raises(InvalidRequestError, match="raiseload|lazy"):
+            getattr(book, name)
+
+
+async def test_related_rows_load_with_the_objects(scope: None, statements: Statements) -> None:
+    """To one in the same statement, to many in one more, along paths too."""
+    statements.reset()
+    books = await QuerySet(Book).order_by("id").select_related("author").prefetch_related("tags").all()
+    assert await statements.count() == 2
+    assert books[2].author is not None
+    assert books[2].author.name == "ada_b%"
+    assert books[3].author is None
+    assert sorted(tag.word for tag in books[4].tags) == ["new", "rare"]
+    statements.reset()
+    book = await QuerySet(Book).select_related("author__mentor").prefetch_related("author__books").get(id=3)
+    assert await statements.count() == 2
+    assert book.author is not None
+    assert book.author.mentor is not None
+    assert (book.author.mentor.name, book.author.books) == ("Ada", [book])
+
+
+async def test_an_unknown_relation_to_load_is_refused() -> None:
+    """With the nearest name; rows do not repeat, so no join leads to many."""
+    with pytest.raises(UnknownPath, match='Did you mean "author"'):
+        QuerySet(Book).select_related("auther")
+    with pytest.raises(ImproperlyConfigured, match="leads to many rows"):
+        QuerySet(Book).select_related("author__books")
+
+
+async def test_rows_are_locked_inside_a_transaction(scope: None) -> None:
+    """A locked row is read anew."""
+    author = await QuerySet(Author).get(id=1)
+    async with atomic():
+        locked = await QuerySet(Author).filter(id=1).select_for_update().get()
+        assert locked is author
+
+
+async def test_at_names_the_row_of_an_object(scope: None) -> None:
+    """Composite keys too."""
+    shelf = await QuerySet(Shelf).get(label="second")
+    assert [found.label for found in await QuerySet(Shelf).at(shelf).all()] == ["second"]
+    copy = await QuerySet(Copy).get(id=2)
+    assert await QuerySet(Copy).at(copy).count() == 1
