@@ -76,7 +76,7 @@ REPLACED: Mapping[str, str] = {
     "lookup_value_regex": "Leave it out: the column's type says what a key looks like.",
 }
 
-NEAR = 0.8
+NEAR = 0.85
 
 
 def check_class(cls: type[Any], base: type[Any]) -> None:
@@ -162,8 +162,9 @@ def check_keywords(where: str, keywords: Iterable[str], known: Collection[str] =
     """
     for name in keywords:
         if name not in known:
+            guess = "" if name in REPLACED else did_you_mean(name, known)
             remedy = REPLACED.get(name, f"Known: {', '.join(sorted(known))}.")
-            raise ImproperlyConfigured(where, f'there is no keyword "{name}".{did_you_mean(name, known)}', remedy)
+            raise ImproperlyConfigured(where, f'there is no keyword "{name}".{guess}', remedy)
 
 
 def check_authentication(where: str, permissions: Iterable[BasePermission], authentication: Collection[Any]) -> None:

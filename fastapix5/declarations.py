@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -61,7 +62,8 @@ class Declaration:
 def varied(prototype: Any, attributes: Mapping[str, Any]) -> Any:
     """Return a copy of a viewset with other attributes, not compiled yet."""
     made = copy.copy(prototype)
-    made.__dict__.pop("router", None)
+    for cached in ("router", "repository", "service"):
+        made.__dict__.pop(cached, None)
     made.__dict__.update(attributes)
     return made
 
@@ -135,6 +137,19 @@ class Declared:
         found = self.nearest(name, action, own)
         return () if found.value is None else checked_names(found)
 
+    def lookups(self, action: str, own: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """``filterset_fields`` for an action, as fields with their lookups; a list of fields stands for ``exact``."""
+        found = self.nearest("filterset_fields", action, own)
+        if found.value is None:
+            return {}
+        if not isinstance(found.value, Mapping):
+            return dict.fromkeys(checked_names(found), ("exact",))
+        for name, lookups in found.value.items():
+            if isinstance(lookups, str) or not isinstance(lookups, Sequence):
+                what = f'the lookups of "{name}" are {shown(lookups)}, which is not a list.'
+                raise ImproperlyConfigured(found.where, what, f'Write {{"{name}": [{shown(lookups)}]}}.')
+        return found.value
+
     def schema(self, name: str, action: str, own: Mapping[str, Any]) -> type[BaseModel] | None:
         """A schema for an action, or None where there is none."""
         found = self.nearest(name, action, own)
@@ -142,7 +157,7 @@ class Declared:
             return None
         if not (isinstance(found.value, type) and issubclass(found.value, BaseModel)):
             raise ImproperlyConfigured(
-                found.where, f"{found.value!r} is not a pydantic model.", f"Write {name} = YourSchema."
+                found.where, f"{shown(found.value)} is not a pydantic model.", f"Write {name} = YourSchema."
             )
         return found.value
 
@@ -164,7 +179,9 @@ class Declared:
         if "security_scopes" in own:
             return checked_names(found)
         raise ImproperlyConfigured(
-            found.where, f"{found.value!r} is not a SecurityScopes.", "Write SecurityScopes(get=[...], post=[...])."
+            found.where,
+            f"{shown(found.value)} is not a SecurityScopes.",
+            "Write SecurityScopes(get=[...], post=[...]).",
         )
 
     def has_security(self) -> bool:
@@ -205,11 +222,11 @@ class Declared:
         for name, base in CLASSES.items():
             value = self.get(name)
             if value is not None and not (isinstance(value, type) and issubclass(value, base)):
-                what = f"{value!r} is not a subclass of {base.__name__}."
+                what = f"{shown(value)} is not a subclass of {base.__name__}."
                 raise ImproperlyConfigured(f"{self.where}.{name}", what, "Give the class, not an instance of it.")
         policy = self.get("objects_filter")
         if policy is not None and not callable(policy):
-            what = f"{policy!r} is not a function."
+            what = f"{shown(policy)} is not a function."
             raise ImproperlyConfigured(f"{self.where}.objects_filter", what, "Write (access) -> condition.")
         if self.get("tags") is not None:
             checked_names(Found(self.get("tags"), f"{self.where}.tags"))
@@ -219,7 +236,7 @@ class Declared:
     def _check_kind(self, name: str, kind: type[Any], words: str, remedy: str) -> None:
         value = self.get(name)
         if value is not None and not isinstance(value, kind):
-            raise ImproperlyConfigured(f"{self.where}.{name}", f"{value!r} is not {words}.", remedy)
+            raise ImproperlyConfigured(f"{self.where}.{name}", f"{shown(value)} is not {words}.", remedy)
 
     def _check_keys(self, name: str, value: Any) -> None:
         """Refuse a mapping by action whose keys are no actions: it would say nothing, without a word."""
@@ -230,7 +247,7 @@ class Declared:
                 guess = did_you_mean(key, self.actions) if isinstance(key, str) else ""
                 raise ImproperlyConfigured(
                     f"{self.where}.{name}",
-                    f"{key!r} is not an action.{guess}",
+                    f"{shown(key)} is not an action.{guess}",
                     f"Known: {', '.join(sorted(self.actions))}, and ... for the rest.",
                 )
 
@@ -242,17 +259,22 @@ def is_by_action(name: str, value: Any) -> bool:
     return name != "filterset_fields" or any(key is ... or isinstance(key, Action) for key in value)
 
 
+def shown(value: object) -> str:
+    """A declared value as it was written."""
+    return value.__name__ if isinstance(value, type) else f'"{value}"' if isinstance(value, str) else repr(value)
+
+
 def checked_list(found: Found) -> Sequence[Any]:
     """Return a declared list.
 
     Raises:
         ImproperlyConfigured: It is something else.
     """
-    if isinstance(found.value, (str, bytes, type, Mapping)) or not isinstance(found.value, (Sequence, set, frozenset)):
-        name = found.where.rpartition(".")[2]
-        name = name[name.find("(") + 1 :].rstrip(")")
-        raise ImproperlyConfigured(found.where, f"{found.value!r} is not a list.", f"Write {name} = [...].")
-    return found.value if isinstance(found.value, Sequence) else sorted(found.value, key=repr)
+    if isinstance(found.value, (str, bytes, type)) or not isinstance(found.value, Sequence):
+        name = re.split(r"[.(]", found.where.rstrip(")"))[-1]
+        inside = shown(found.value) if isinstance(found.value, (str, type)) else "..."
+        raise ImproperlyConfigured(found.where, f"{shown(found.value)} is not a list.", f"Write {name} = [{inside}].")
+    return found.value
 
 
 def checked_names(found: Found) -> tuple[str, ...]:
@@ -264,7 +286,7 @@ def checked_names(found: Found) -> tuple[str, ...]:
     names = tuple(checked_list(found))
     for name in names:
         if not isinstance(name, str):
-            raise ImproperlyConfigured(found.where, f"{name!r} is not a name.", 'Write it in quotes: "name".')
+            raise ImproperlyConfigured(found.where, f"{shown(name)} is not a name.", 'Write it in quotes: "name".')
     return names
 
 
@@ -280,7 +302,7 @@ def instance_of(item: Any, base: type[Any], where: str) -> Any:
         return copy.copy(chosen)
     if not (isinstance(chosen, type) and issubclass(chosen, base)):
         raise ImproperlyConfigured(
-            where, f"{chosen!r} is not a {base.__name__}.", f"Write a subclass of {base.__name__}."
+            where, f"{shown(chosen)} is not a {base.__name__}.", f"Write a subclass of {base.__name__}."
         )
     try:
         return chosen()

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 import pydantic_core
-from fastapi import params
+from fastapi import APIRouter, params
 from fastapi._compat import ModelField, field_annotation_is_sequence
-from fastapi.dependencies.models import Dependant, _is_security_scheme
+from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant, get_flat_params, solve_dependencies
 from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import HTTPException, RequestValidationError
@@ -68,28 +68,32 @@ class Effective(Protocol):
 
 
 class ViewSetRoute(APIRoute):
-    """One route of a viewset."""
+    """One route of a viewset.
 
-    def __init__(
-        self, plan: RoutePlan, methods: list[str], *, prefix: str = "", include_in_schema: bool = True
-    ) -> None:
+    Args:
+        plan: What it serves.
+        method: Its HTTP method; HEAD is not shown in OpenAPI.
+        router: The router that holds it, whose prefix, dependencies and tags are the route's too.
+    """
+
+    def __init__(self, plan: RoutePlan, method: str, router: APIRouter) -> None:
         self.plan = plan
-        documentation = dict(plan.documentation)
-        shown = documentation.pop("include_in_schema", True) and include_in_schema
+        documentation = {"deprecated": router.deprecated, **plan.documentation}
+        shown = documentation.pop("include_in_schema", True) and router.include_in_schema and method != "HEAD"
         tags = documentation.pop("tags", None) or getattr(plan.prototype, "tags", None) or [plan.name]
         super().__init__(
-            prefix + plan.path,
+            router.prefix + plan.path,
             endpoint_of(plan),
-            methods=methods,
+            methods=[method],
             name=f"{plan.name}-{plan.action.replace('_', '-')}",
             status_code=plan.output.status,
             response_model=plan.output.response_type if plan.output.adapter is not None else None,
             response_class=Response if plan.output.adapter is None else JSONResponse,
             summary=documentation.pop("summary", None) or summary(plan),
             description=documentation.pop("description", None) or description(plan),
-            tags=list(tags),
+            tags=[*router.tags, *tags],
             generate_unique_id_function=operation_id,
-            dependencies=[params.Security(scheme) for scheme in schemes(plan)],
+            dependencies=[*router.dependencies, *(params.Security(scheme) for scheme in schemes(plan))],
             include_in_schema=shown,
             **documentation,
         )
@@ -120,14 +124,16 @@ class SolvedDependencies:
     background: BackgroundTasks | None = None
 
     def finish(self, response: Response) -> None:
-        """Give the response the headers and background tasks that they asked for."""
+        """Give the response the status, headers and background tasks that they asked for."""
         if self.response is not None:
             response.raw_headers.extend(self.response.raw_headers)
+            # FastAPI leaves it None until somebody sets it.
+            response.status_code = self.response.status_code or response.status_code
         if self.background is not None:
             if response.background is None:
                 response.background = self.background
             else:
-                response.background = BackgroundTasks([self.background, response.background])  # type: ignore[list-item]
+                response.background = BackgroundTasks([self.background, response.background])
 
 
 class BoundRoute:
@@ -135,17 +141,18 @@ class BoundRoute:
 
     def __init__(self, plan: RoutePlan, effective: Effective) -> None:
         self.plan = plan
-        self.embed = effective._embed_body_fields
+        self.embed = effective._embed_body_fields  # noqa: SLF001
         self.provider = effective.dependency_overrides_provider
         whole = effective.dependant
         self.body_fields = tuple(body_params(whole))
         check_json_only(plan, self.body_fields)
+        documented_only = schemes(plan)
         self.dependant = replace(
             whole,
             path_params=self._foreign(whole.path_params),
             query_params=self._foreign(whole.query_params),
             body_params=[],
-            dependencies=[found for found in whole.dependencies if not _is_security_scheme(dependant=found)],
+            dependencies=[found for found in whole.dependencies if found.call not in documented_only],
         )
         self.own_body = tuple(whole.body_params)
         self.waits = any(any(body_params(found)) for found in self.dependant.dependencies)
@@ -188,9 +195,7 @@ class BoundRoute:
         )
         if solved.errors:
             raise ValidationFailed(field_errors(solved.errors))
-        return SolvedDependencies(
-            solved.values, solved.response, cast("BackgroundTasks | None", solved.background_tasks)
-        )
+        return SolvedDependencies(solved.values, solved.response, solved.background_tasks)
 
     async def read_body(self, request: Request) -> bytes | Exception:
         """Read the body before a transaction is opened, so that a slow client holds no connection."""
@@ -207,6 +212,8 @@ class BoundRoute:
                 return PayloadTooLarge(limit)
             chunks.append(chunk)
         raw = b"".join(chunks)
+        # What Starlette keeps for a hook that asks for request.body() or request.json().
+        request._body = raw  # noqa: SLF001
         return raw if not raw or is_json(request.headers.get("content-type")) else UnsupportedMediaType()
 
     async def parse_body(
@@ -301,7 +308,7 @@ def validated(found: ModelField, raw: bytes, loc: tuple[str, ...]) -> Any:
     # A schema says for itself how strict it is: ours say so field by field.
     strict = None if hasattr(found.field_info.annotation, "model_config") else True
     try:
-        return found._type_adapter.validate_json(raw, strict=strict)
+        return found._type_adapter.validate_json(raw, strict=strict)  # noqa: SLF001
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         if errors[0]["type"] == "json_invalid":
@@ -415,7 +422,11 @@ def endpoint_of(plan: RoutePlan) -> Callable[..., Any]:
 def closed(parameter: inspect.Parameter) -> inspect.Parameter:
     """An action's parameter as it is enforced: a schema in the body refuses what it does not name."""
     annotation = parameter.annotation
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and parameter.default is inspect.Parameter.empty:
+    if (
+        isinstance(annotation, type)
+        and issubclass(annotation, BaseModel)
+        and parameter.default is inspect.Parameter.empty
+    ):
         annotation = closed_schema(annotation)
     return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import MaxLen
@@ -44,7 +44,7 @@ class FilterDeclaration:
     where: str
     model: type[Any]
     shown: Collection[str] = ()
-    filterset_fields: Mapping[str, Sequence[str]] | Sequence[str] = ()
+    filterset_fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     search_fields: Sequence[str] = ()
     ordering_fields: Sequence[str] = ()
     allow_hidden: Sequence[str] = ()
@@ -110,7 +110,7 @@ class FilterSetBackend(BaseFilterBackend):
 
     def get_parameters(self, declaration: FilterDeclaration) -> Sequence[Parameter]:
         """Return a parameter for each declared field and lookup, typed as the column is."""
-        fields = declared_lookups(declaration)
+        fields = declaration.filterset_fields
         parameters = [
             self._parameter(declaration, path, lookup) for path, lookups in fields.items() for lookup in lookups
         ]
@@ -139,26 +139,6 @@ class FilterSetBackend(BaseFilterBackend):
                 return Parameter(name, value_type(column.type), f"{phrase}: two values", many=True, least=2, most=2)
             case Operand.VALUE:
                 return Parameter(name, value_type(column.type), phrase)
-
-
-def declared_lookups(declaration: FilterDeclaration) -> Mapping[str, Sequence[str]]:
-    """Return ``filterset_fields`` as paths with their lookups; a list of fields stands for ``exact``.
-
-    Raises:
-        ImproperlyConfigured: It is neither a list nor such a mapping.
-    """
-    declared, place = declaration.filterset_fields, f"{declaration.where}.filterset_fields"
-    if not isinstance(declared, Mapping):
-        if isinstance(declared, str) or not isinstance(declared, Sequence):
-            raise ImproperlyConfigured(
-                place, f"{declared!r} is not a list.", f"Write filterset_fields = [{declared!r}]."
-            )
-        return dict.fromkeys(declared, ("exact",))
-    for path, lookups in declared.items():
-        if isinstance(lookups, str) or not isinstance(lookups, Sequence):
-            what = f'the lookups of "{path}" are not a list: {lookups!r}.'
-            raise ImproperlyConfigured(place, what, f'Write {{"{path}": [{lookups!r}]}}.')
-    return declared
 
 
 def lookup_of(declaration: FilterDeclaration, path: str, name: str) -> Lookup:
@@ -192,12 +172,12 @@ class SearchFilter(BaseFilterBackend):
 
     def get_parameters(self, declaration: FilterDeclaration) -> Sequence[Parameter]:
         """Return the one parameter, where there is something to search."""
-        self._conditions = tuple(self._condition(declaration, field) for field in declaration.search_fields)
+        self._conditions = tuple(self._condition(declaration, name) for name in declaration.search_fields)
         if not self._conditions:
             return ()
         if any(condition.endswith(PATTERNS) for condition in self._conditions):
             self.patterns = frozenset({self.param})
-        fields = ", ".join(field.lstrip("^=$@") for field in declaration.search_fields)
+        fields = ", ".join(name.lstrip("^=$@") for name in declaration.search_fields)
         return (Parameter(self.param, text_type(), f"Terms to find in {fields}"),)
 
     def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:

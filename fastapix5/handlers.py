@@ -7,7 +7,7 @@ model, for permissions that look at them and for hooks that want them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -24,7 +24,7 @@ from fastapix5.exceptions import DoesNotExist, FieldError, NotAuthenticated, Per
 from fastapix5.filters import patterns_refused
 from fastapix5.parameters import quoted_path
 from fastapix5.plan import BodyPlan, Handler, ParentPlan
-from fastapix5.repositories import QuerySet
+from fastapix5.repositories import QuerySet, Read, row_key
 from fastapix5.schemas import body_values
 from fastapix5.settings import settings
 
@@ -141,10 +141,23 @@ def denied(view: Any) -> Exception:
     return PermissionDenied()
 
 
+async def find(view: Any) -> None:
+    """Decide steps 6 to 8 by themselves. An action looks for its object when it wants to.
+
+    Raises:
+        DoesNotExist: The row, or an ancestor, is not there.
+        PermissionDenied: The caller may not do this to the row.
+    """
+    if view.plan.key is None or view.plan.function is not None:
+        await verify(view)
+    else:
+        await call(view.get_object)
+
+
 # Step 9: lists
 
 
-async def list_rows(view: Any, body: Body) -> Any:
+async def list_rows(view: Any, _body: Body) -> Any:
     """Filter, order and cut the rows; what the read schema shows is all that is selected."""
     queryset = await call(view.filter_queryset, await rows(view))
     return await paginated(view, queryset)
@@ -190,12 +203,12 @@ def link(request: Any, changes: Mapping[str, Any]) -> str:
 # Step 9: one row
 
 
-async def retrieve_row(view: Any, body: Body) -> Any:
+async def retrieve_row(view: Any, _body: Body) -> Any:
     """One statement, from SQL to the schema's instance."""
     return await (await row(view)).get_as(view.plan.output.read)
 
 
-async def retrieve_object(view: Any, body: Body) -> Any:
+async def retrieve_object(view: Any, _body: Body) -> Any:
     """Load the object, for a permission that looks at it."""
     return await render(view, await call(view.get_object))
 
@@ -245,20 +258,20 @@ async def update_object(view: Any, body: Body) -> Any:
     return await render(view, instance if updated is None else updated)
 
 
-async def destroy_row(view: Any, body: Body) -> None:
+async def destroy_row(view: Any, _body: Body) -> None:
     """One DELETE that carries every condition."""
     if not await view.repository.delete_rows((await row(view)).conditions):
         raise DoesNotExist(view.model.__name__)
 
 
-async def destroy_loaded_row(view: Any, body: Body) -> None:
+async def destroy_loaded_row(view: Any, _body: Body) -> None:
     """Load and lock the object for the permissions that look at it, then delete its row."""
     instance = await call(view.get_object)
     if not await view.repository.delete_rows(QuerySet(view.model).at(instance).conditions):
         raise DoesNotExist(view.model.__name__)
 
 
-async def destroy_object(view: Any, body: Body) -> None:
+async def destroy_object(view: Any, _body: Body) -> None:
     """Load and lock the object, then ``perform_destroy()``."""
     await call(view.perform_destroy, await call(view.get_object))
 
@@ -282,31 +295,42 @@ async def run_overridden(view: Any, body: Body) -> Any:
     method = getattr(view, view.action)
     if view.plan.body is None:
         return await present(view, await call(method))
-    return await present(view, await call(method, await _data(view, body, None)))
+    return await present(view, await call(method, await _data(view, body, find)))
 
 
 async def present(view: Any, result: Any) -> Any:
     """What a user's method returned, as the answer shows it: objects of the model become the read schema's."""
     output = view.plan.output
-    if result is None or isinstance(result, (Response, BaseModel)) or output.adapter is None:
+    if isinstance(result, Response) or output.adapter is None:
         return result
     if output.read is not None:
         if isinstance(result, view.model) and output.response_type in (output.schema, Any):
             return await render(view, result)
         if isinstance(result, list) and result and isinstance(result[0], view.model):
-            return [await render(view, item) for item in result]
+            return await render_all(view, result)
     return output.adapter.validate_python(result, from_attributes=True)
 
 
 async def render(view: Any, instance: Any) -> BaseModel:
-    """What the read schema shows of an object; one more statement where a relation that it shows is not loaded."""
+    """What the read schema shows of an object; see ``render_all``."""
+    return (await render_all(view, [instance]))[0]
+
+
+async def render_all(view: Any, instances: Sequence[Any]) -> list[BaseModel]:
+    """What the read schema shows of objects. Where a relation that it shows is not loaded, all are read once more."""
     read = view.plan.output.read
-    missing = inspect(instance).unloaded
-    shown = {relation.field.attribute for relation in read.selection.relations}
-    written = not view.plan.safe and bool(shown)
-    if written or missing & (shown | {found.attribute for found in read.selection.columns}):
-        return await QuerySet(view.model, view.repository.using).at(instance).get_as(read)
-    return read.selection.from_object(instance)  # type: ignore[no-any-return]
+    if not any(_is_incomplete(view, read, instance) for instance in instances):
+        return [read.selection.from_object(instance) for instance in instances]
+    shown = await QuerySet(view.model, view.repository.using).at(*instances).by_key(read)
+    return [shown[row_key(view.repository.mapper, instance)] for instance in instances]
+
+
+def _is_incomplete(view: Any, read: Read, instance: Any) -> bool:
+    relations = {relation.field.attribute for relation in read.selection.relations}
+    columns = {found.attribute for found in read.selection.columns}
+    # After a write a relation may show what a foreign key named before.
+    written = not view.plan.safe and bool(relations)
+    return written or bool(inspect(instance).unloaded & (relations | columns))
 
 
 async def _data(view: Any, body: Body, decide: Any) -> dict[str, Any]:

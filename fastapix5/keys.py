@@ -76,7 +76,7 @@ def link_of(declared: Declared, mapper: Mapper[Any], parent: Mapper[Any]) -> Map
     Raises:
         ImproperlyConfigured: No foreign key leads to the parent, or several do and ``parent_field`` does not choose.
     """
-    links = _foreign_keys(mapper, parent)
+    links = foreign_keys(mapper, parent)
     place, child, above = f"{declared.where}.parent_field", mapper.class_.__name__, parent.class_.__name__
     if not links:
         raise ImproperlyConfigured(
@@ -101,7 +101,7 @@ def link_of(declared: Declared, mapper: Mapper[Any], parent: Mapper[Any]) -> Map
     return links[0]
 
 
-def _foreign_keys(mapper: Mapper[Any], parent: Mapper[Any]) -> list[dict[str, str]]:
+def foreign_keys(mapper: Mapper[Any], parent: Mapper[Any]) -> list[dict[str, str]]:
     """Every foreign key from a model to another, by the attributes of both; those of base tables included."""
     constraints = [found for table in mapper.tables for found in getattr(table, "foreign_key_constraints", ())]
     found = []
@@ -125,6 +125,11 @@ def _columns_of(mapper: Mapper[Any], name: str) -> set[str]:
     if relationship is None:
         return {name}
     return {mapper.get_property_by_column(column).key for column in relationship.local_columns}
+
+
+def camel(name: str) -> str:
+    """``snake_case`` as ``SnakeCase``."""
+    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def snake(name: str) -> str:

@@ -238,7 +238,9 @@ def parse_query(
     texts: dict[str, list[str]] = {}
     for name, text in items:
         texts.setdefault(name, []).append(text)
-    values, errors, unknown = {name: p.default for name, p in parameters.items() if p.default is not None}, [], []
+    values = {name: found.default for name, found in parameters.items() if found.default is not None}
+    errors: list[FieldError] = []
+    unknown: list[FieldError] = []
     names = known.keys()
     for name, given in texts.items():
         if name in parameters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from starlette.authentication import AuthCredentials
@@ -19,7 +19,7 @@ from fastapix5.concurrency import call
 from fastapix5.db.sessions import session_scope
 from fastapix5.db.transactions import atomic
 from fastapix5.exceptions import CredentialsError, FieldError, ValidationFailed
-from fastapix5.handlers import Body, denied, resolve_ancestors
+from fastapix5.handlers import Body, denied, find, resolve_ancestors
 from fastapix5.parameters import UNTOUCHED, check_unicode, parse_query, quoted_path
 from fastapix5.permissions import BasePermission, granted_scope
 from fastapix5.plan import RoutePlan
@@ -30,31 +30,38 @@ from fastapix5.throttling import check_throttles
 class Solved(Protocol):
     """What the FastAPI dependencies of a route left behind."""
 
-    values: Mapping[str, Any]
-
     def finish(self, response: Response) -> None:
         """Give the response the headers and background tasks that they asked for."""
 
 
-class Inclusion(Protocol):
-    """A route as it was included: what FastAPI adds to its plan."""
+S = TypeVar("S", bound=Solved)
+
+
+class Inclusion(Protocol[S]):
+    """A route as it was included: what FastAPI adds to its plan.
+
+    Attributes:
+        plan: The route's.
+        waits: Whether a dependency reads the body, so that all of them run in step 9.
+    """
 
     plan: RoutePlan
+    waits: bool
 
     def known_parameters(self) -> Mapping[str, bool]:
         """Query parameters that FastAPI dependencies and actions declare, and whether each takes a list."""
 
-    async def solve(self, request: Request) -> Solved:
+    async def solve(self, request: Request) -> S:
         """Run the dependencies that need no body, and parse the parameters of an action."""
 
     async def read_body(self, request: Request) -> bytes | Exception:
         """Read the body, or say why it cannot be taken."""
 
-    async def parse_body(self, request: Request, raw: bytes | Exception, solved: Solved) -> tuple[Body, Solved]:
+    async def parse_body(self, request: Request, raw: bytes | Exception, solved: S) -> tuple[Body, S]:
         """Parse the body, and run the dependencies that wait for it."""
 
 
-async def answer(inclusion: Inclusion, request: Request) -> Response:
+async def answer(inclusion: Inclusion[S], request: Request) -> Response:
     """Serve one request.
 
     1. route: FastAPI's and the router's work, done before this is called
@@ -89,6 +96,9 @@ async def answer(inclusion: Inclusion, request: Request) -> Response:
             raw = await inclusion.read_body(request)
             async with nullcontext() if plan.safe else atomic(using=plan.using):
                 view.ancestors = await resolve_ancestors(plan.parents, views, plan.link)
+                if inclusion.waits:
+                    # A dependency that reads the body runs only where there is something to write to.
+                    await find(view)
                 body, solved = await inclusion.parse_body(request, raw, solved)
                 result = await plan.handler(view, body)
                 response = render(view, result)

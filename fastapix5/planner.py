@@ -16,7 +16,7 @@ from fastapix5 import handlers
 from fastapix5.actions import STANDARD, Action, ActionDeclaration, Standard, declared_actions
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.checks import check_action, check_authentication, check_class, check_database, check_routes
-from fastapix5.declarations import Declaration, Declared, varied
+from fastapix5.declarations import Declaration, Declared, shown, varied
 from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.filters import BaseFilterBackend, FilterDeclaration
 from fastapix5.keys import key_of, link_of, name_of
@@ -24,7 +24,7 @@ from fastapix5.pagination import BasePagination
 from fastapix5.parameters import Parameter
 from fastapix5.permissions import BasePermission, HasScope, SecurityScopes, checks_objects
 from fastapix5.plan import BodyPlan, Output, ParentPlan, Policies, ResourcePlan, RoutePlan
-from fastapix5.problems import Location
+from fastapix5.problems import ROW, Location
 from fastapix5.repositories import Read, Repository, register_policy
 from fastapix5.schemas import mapper_of, select_for
 from fastapix5.services import Service
@@ -84,8 +84,8 @@ class Planner:
         self.actions = declared_actions(type(declaration.prototype))
         for action in self.actions:
             check_action(f"{self.where}.{action.name}", action.name, base)
-        self.model = self._model()
-        self.mapper: Mapper[Any] = mapper_of(self.model)
+        self.mapper: Mapper[Any] = self._mapper()
+        self.model: type[Any] = self.mapper.class_
         self.name = name_of(self.declared, self.mapper)
         self.using: str = self.declared.get("using") or (parent.using if parent else "default")
         check_database(f"{self.where}.using", self.using)
@@ -188,6 +188,7 @@ class Planner:
         places: dict[str, Location] = {} if body is None else dict(body.places)
         if self.parents:
             places |= dict.fromkeys(self.link, ("path", self.parents[-1].key.kwarg))
+        places[ROW] = ("path", self.key.kwarg)
         return RoutePlan(
             prototype=self.prototype,
             where=f"{self.where}.{action}",
@@ -320,16 +321,19 @@ class Planner:
             yield from policies.pagination.get_parameters()
 
     def _filter_declaration(self, action: str, own: Own, read: Read | None) -> FilterDeclaration:
-        return FilterDeclaration(
+        declaration = FilterDeclaration(
             where=self.where,
             model=self.model,
             shown=frozenset(() if read is None else shown_paths(read.selection)),
-            filterset_fields=self.declared.nearest("filterset_fields", action, own).value or (),
+            filterset_fields=self.declared.lookups(action, own),
             search_fields=self.declared.names("search_fields", action, own),
             ordering_fields=self.declared.names("ordering_fields", action, own),
             allow_hidden=self.declared.names("allow_hidden", action, own),
             dialect=dialect_of(self.using),
         )
+        for path in declaration.allow_hidden:
+            declaration.check_path("allow_hidden", path)
+        return declaration
 
     def _ordering(self, action: str, own: Own) -> tuple[str, ...]:
         names = self.declared.names("ordering", action, own)
@@ -374,11 +378,15 @@ class Planner:
 
     # The model
 
-    def _model(self) -> type[Any]:
+    def _mapper(self) -> Mapper[Any]:
         model: type[Any] | None = self.declared.get("model")
         if model is None:
             raise ImproperlyConfigured(f"{self.where}.model", "it is missing.", "Write model = YourMappedClass.")
-        return model
+        try:
+            return mapper_of(model)
+        except ImproperlyConfigured as error:
+            what = error.what.replace("it ", f"{shown(model)} ", 1)
+            raise ImproperlyConfigured(f"{self.where}.model", what, error.remedy) from None
 
     def _row_policy(self) -> Any:
         """Register the model's row policy; return what narrows this viewset besides, or None.

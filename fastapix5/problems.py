@@ -16,13 +16,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from fastapix5 import exceptions
-from fastapix5.exceptions import Error, FieldError, IntegrityViolation, ValidationFailed
+from fastapix5.exceptions import Error, FieldError, IntegrityViolation, ProtectedRow, ValidationFailed
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_NAME = 100
 MOST_ERRORS = 50
 
 Location = tuple[str | int, ...]
+
+# Among the places of attributes: the row itself, which the path names.
+ROW = ""
 
 
 class ParseError(Error):
@@ -95,7 +98,7 @@ class Problem:
         """The answer."""
         body: dict[str, Any] = {
             "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "title": phrase_of(self.status),
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
@@ -176,24 +179,34 @@ def _headers(error: Exception) -> dict[str, str]:
 
 
 def _integrity_errors(error: IntegrityViolation, places: Mapping[str, Location]) -> tuple[FieldError, ...]:
+    if isinstance(error, ProtectedRow):  # SQLite cannot tell which of its columns the others refer to.
+        return (FieldError(places.get(ROW, ("path",)), error.code, error.message),)
     locations = [places.get(name, ("body", name)) for name in error.fields] or [("body",)]
     return tuple(FieldError(location, error.code, error.message) for location in locations)
 
 
 def _from_http(error: HTTPException) -> Problem:
-    phrase = HTTPStatus(error.status_code).phrase
+    phrase = phrase_of(error.status_code)
     code = HTTP_CODES.get(error.status_code, re.sub(r"\W+", "_", phrase.lower()))
     detail = error.detail if isinstance(error.detail, str) else phrase
     detail = NOT_FOUND if error.status_code == 404 and detail == phrase else detail
     return Problem(
-        error.status_code, code, detail if detail.endswith(".") else f"{detail}.", headers=error.headers or {}
+        error.status_code, code, detail if detail[-1:] in ".!?" else f"{detail}.", headers=error.headers or {}
     )
 
 
+def phrase_of(status: int) -> str:
+    """A status in words; a status that nobody registered has none of its own."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Error {status}"
+
+
 def field_errors(errors: Sequence[ErrorDetails] | Sequence[Mapping[str, Any]], *prefix: str | int) -> list[FieldError]:
-    """Return pydantic's errors in our words; ``prefix`` opens each location. Values are never repeated."""
+    """Return pydantic's first MOST_ERRORS in our words; ``prefix`` opens each location. Values are never repeated."""
     found = []
-    for error in errors:
+    for error in errors[:MOST_ERRORS]:
         message = str(error["msg"]).removeprefix("Value error, ")
         found.append(FieldError((*prefix, *error["loc"]), str(error["type"]), message))
     return found

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, params
 from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,10 +19,32 @@ from fastapix5.plan import ResourcePlan, RoutePlan
 
 
 class PlanRouter(APIRouter):
-    """An ``APIRouter`` made of plans; it is included like any other."""
+    """An ``APIRouter`` made of plans; it is included like any other.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    Args:
+        prefix: Stands before every path.
+        dependencies: Run for every request, as those of ``include_router`` do.
+        tags: Stand before those of each viewset.
+        deprecated: Marks every route in OpenAPI.
+        include_in_schema: Whether OpenAPI shows the routes.
+    """
+
+    def __init__(
+        self,
+        *,
+        prefix: str = "",
+        dependencies: Sequence[params.Depends] = (),
+        tags: Sequence[str] = (),
+        deprecated: bool | None = None,
+        include_in_schema: bool = True,
+    ) -> None:
+        super().__init__(
+            prefix=prefix,
+            dependencies=list(dependencies),
+            tags=list(tags),
+            deprecated=deprecated,
+            include_in_schema=include_in_schema,
+        )
         self._plans: list[RoutePlan] = []
 
     @property
@@ -49,9 +70,9 @@ class PlanRouter(APIRouter):
         for _, group in groupby(ordered, key=lambda plan: anonymous(plan.path)):
             same_path = list(group)
             for plan in same_path:
-                yield ViewSetRoute(plan, [plan.method], prefix=self.prefix)
+                yield ViewSetRoute(plan, plan.method, self)
                 if plan.method == "GET":
-                    yield ViewSetRoute(plan, ["HEAD"], prefix=self.prefix, include_in_schema=False)
+                    yield ViewSetRoute(plan, "HEAD", self)
             path = self.prefix + same_path[0].path
             # Starlette takes an empty list of methods for every method.
             yield Route(path, OtherMethods(same_path), methods=[], include_in_schema=False)

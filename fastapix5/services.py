@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from fastapix5.repositories import Condition, QuerySet, Repository
+from fastapix5.schemas import body_values, schema_fields
 
 M = TypeVar("M")
 
@@ -38,20 +39,20 @@ class Service(Generic[M]):
         return await self.repository.objects.get(*conditions, **lookups)
 
     async def create(self, data: Mapping[str, Any] | BaseModel) -> M:
-        """Create a row from attribute names and values, or from a schema's instance."""
-        return await self.repository.create(as_values(data))
+        """Create a row from attribute names and values, or from all fields of a schema's instance."""
+        return await self.repository.create(self._values(data, partial=False))
 
     async def update(self, obj: M, data: Mapping[str, Any] | BaseModel) -> M:
         """Write the given attributes to ``obj``; of a schema's instance, the fields that were set."""
-        return await self.repository.update(obj, as_values(data))
+        return await self.repository.update(obj, self._values(data, partial=True))
 
     async def destroy(self, obj: M) -> None:
         """Delete ``obj``."""
         await self.repository.delete(obj)
 
-
-def as_values(data: Mapping[str, Any] | BaseModel) -> Mapping[str, Any]:
-    """A mapping as it is; a schema's instance as the fields that were set."""
-    if isinstance(data, BaseModel):
-        return {name: getattr(data, name) for name in data.model_fields_set}
-    return data
+    def _values(self, data: Mapping[str, Any] | BaseModel, *, partial: bool) -> Mapping[str, Any]:
+        """A mapping as it is; a schema's instance by the model's attributes."""
+        if not isinstance(data, BaseModel):
+            return data
+        schema = type(data)
+        return body_values(data, schema_fields(schema, self.repository.model, schema.__name__), partial=partial)

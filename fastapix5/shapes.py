@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, get_args, get_origin
 
+from fastapi import UploadFile, params
 from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from sqlalchemy.orm import Mapper
 from starlette.responses import Response
 
 from fastapix5.exceptions import ImproperlyConfigured
+from fastapix5.keys import camel, foreign_keys
 from fastapix5.plan import BodyPlan
-from fastapix5.schemas import Selection, input_columns, input_schema, partial_schema, schema_fields
+from fastapix5.schemas import Selection, input_columns, input_schema, mapper_of, partial_schema, schema_fields
 
 
 def body_of(
@@ -54,8 +56,15 @@ def _enforced(
     enforced = input_schema(schema, model, schema.__name__)
     said = [field.name for field in schema_fields(schema, model, schema.__name__) if field.attribute in link]
     if said and parent is not None:
-        enforced = partial_schema(enforced, f"{parent.__name__}{schema.__name__}", only=said)
+        enforced = partial_schema(enforced, below(schema, model, link, parent), only=said)
     return partial_schema(enforced, f"Patched{enforced.__name__}") if partial else enforced
+
+
+def below(schema: type[BaseModel], model: Any, link: tuple[str, ...], parent: Any) -> str:
+    """How a schema is called below a parent: by the parent, or by the foreign key where several lead to it."""
+    several = len(foreign_keys(mapper_of(model), mapper_of(parent))) > 1
+    which = "".join(camel(name.removesuffix("_id")) for name in link) if several else parent.__name__
+    return f"{which}{schema.__name__}"
 
 
 def shown_paths(selection: Selection, prefix: str = "") -> Iterator[str]:
@@ -80,10 +89,20 @@ def signature_of(function: Any, where: str) -> inspect.Signature:
     for parameter in signature.parameters.values():
         variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if variadic or (parameter.annotation is parameter.empty and parameter.default is parameter.empty):
-            what = f'its parameter "{parameter}" has no annotation, so nothing tells where it comes from.'
+            fault = "takes anything" if variadic else "has no annotation"
+            what = f'its parameter "{parameter}" {fault}, so nothing tells where it comes from.'
             remedy = "Annotate it, or drop it: the request is self.request and the keys of the path are in self.kwargs."
             raise ImproperlyConfigured(where, what, remedy)
+        if is_form(parameter):
+            what = f'its parameter "{parameter.name}" is a form field.'
+            raise ImproperlyConfigured(where, what, "Take it from a JSON body instead.")
     return signature
+
+
+def is_form(parameter: inspect.Parameter) -> bool:
+    """Whether FastAPI would take a parameter from a form: only JSON bodies are taken."""
+    marks = (parameter.default, *get_args(parameter.annotation))
+    return parameter.annotation is UploadFile or any(isinstance(mark, params.Form) for mark in marks)
 
 
 def answer_of(signature: inspect.Signature, model: type[Any], schema: type[BaseModel] | None) -> Any:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from fastapix5.checks import ATTRIBUTES, check_keywords
-from fastapix5.declarations import Declaration, varied
+from fastapix5.declarations import Declaration, shown, varied
 from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.permissions import SecurityScopes
 from fastapix5.planner import compile_declaration
@@ -103,7 +103,7 @@ def check_viewset(where: str, viewset: Any) -> None:
     if viewset is not None and not issubclass(made, GenericViewSet):
         raise ImproperlyConfigured(
             f"{where}.viewset",
-            f"{viewset!r} is not a viewset.",
+            f"{shown(viewset)} is not a viewset.",
             "Give a subclass of GenericViewSet, or model and schemas.",
         )
 
@@ -115,10 +115,12 @@ def checked_children(where: str, children: Any) -> tuple[RouterSchema, ...]:
         ImproperlyConfigured: One is no ``RouterSchema``, or there is no list.
     """
     if not isinstance(children, Sequence) or isinstance(children, str):
-        raise ImproperlyConfigured(f"{where}.children", f"{children!r} is not a list.", "Write children = [...].")
+        raise ImproperlyConfigured(f"{where}.children", f"{shown(children)} is not a list.", "Write children = [...].")
     for child in children:
         if not isinstance(child, RouterSchema):
             raise ImproperlyConfigured(
-                f"{where}.children", f"{child!r} is not a RouterSchema.", "Write RouterSchema(viewset=YourViewSet)."
+                f"{where}.children",
+                f"{shown(child)} is not a RouterSchema.",
+                "Write RouterSchema(viewset=YourViewSet).",
             )
     return tuple(children)

@@ -6,11 +6,10 @@ import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import EllipsisType
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, Self, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel
 from starlette.requests import Request
-from typing_extensions import Self
 
 from fastapix5.access import ANONYMOUS, Access
 from fastapix5.actions import SAFE_METHODS, Action
@@ -33,7 +32,7 @@ from fastapix5.throttling import BaseThrottle
 M = TypeVar("M")
 T = TypeVar("T")
 
-ByAction = T | Mapping[Action | str | EllipsisType, T]
+ByAction: TypeAlias = T | Mapping[Action | str | EllipsisType, T]
 Schema = type[BaseModel]
 Classes = Sequence[Any]
 
@@ -141,8 +140,9 @@ class GenericViewSet(Generic[M]):
     def for_request(self, request: Request, plan: RoutePlan | None) -> Self:
         """Return this request's own viewset. The pipeline calls it."""
         view = copy.copy(self)
-        # The compiled router belongs to the declaration.
-        view.__dict__.pop("router", None)
+        for made in ("router", "repository", "service"):
+            # What the declaration made for itself is not this request's.
+            view.__dict__.pop(made, None)
         view.request, view.plan = request, plan
         view.access, view.parents, view.query, view.keys = ANONYMOUS, {}, {}, {}
         view.ancestors, view.location = Ancestors(), None
@@ -182,8 +182,7 @@ class GenericViewSet(Generic[M]):
 
     async def filter_queryset(self, queryset: QuerySet[M]) -> QuerySet[M]:
         """Return ``queryset`` as the filter backends narrow and order it."""
-        assert self.plan is not None
-        for backend in self.plan.policies.filters:
+        for backend in () if self.plan is None else self.plan.policies.filters:
             queryset = await call(backend.filter_queryset, self.request, queryset, self)
         return queryset
 
@@ -214,6 +213,8 @@ class GenericViewSet(Generic[M]):
 
 class CreateModelMixin:
     """POST on the collection."""
+
+    location: tuple[Any, ...] | None
 
     async def create(self: Any, data: dict[str, Any]) -> Any:
         """Create a row from attribute names and validated values; what it returns is answered with 201."""

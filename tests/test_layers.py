@@ -148,7 +148,8 @@ def test_private_names_of_fastapi_stay_in_two_modules() -> None:
     private = [
         found
         for found in IMPORTS
-        if found.target.startswith(("fastapi.", "starlette.")) and any(p.startswith("_") for p in found.target.split("."))
+        if found.target.startswith(("fastapi.", "starlette."))
+        and any(p.startswith("_") for p in found.target.split("."))
     ]
     assert {found.module for found in private} <= PRIVATE_OF_FASTAPI
 

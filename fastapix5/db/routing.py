@@ -79,4 +79,9 @@ class RoutedSession(Session):
         work = work_of(self)
         work.classes.update(type(obj) for states in (self.new, self.dirty) for obj in states)
         work.deleted.update(type(obj) for obj in self.deleted)
-        super().flush(objects)
+        try:
+            super().flush(objects)
+        except BaseException:
+            if work_of(self).is_ours and not work_of(self).frames:
+                self.rollback()  # Each statement is its own transaction here: the next one is not held up by this.
+            raise

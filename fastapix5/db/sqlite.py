@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import aiosqlite
 from sqlalchemy import Connection, DateTime
@@ -52,6 +54,10 @@ class UTCDateTime(DATETIME):
         return from_utc
 
 
+# Seconds that waiting for the turn may take without counting.
+NOTABLE = 0.05
+
+
 class SQLiteDialect(SQLiteDialect_aiosqlite):
     """SQLite in the driver's autocommit mode: a transaction is one only after an explicit BEGIN.
 
@@ -75,6 +81,7 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
         self.lock_timeout = lock_timeout
         self._turn = asyncio.Lock()
         self._writer: aiosqlite.Connection | None = None
+        self._patience: WeakKeyDictionary[aiosqlite.Connection, float] = WeakKeyDictionary()
 
     def on_connect(self) -> Callable[[DBAPIConnection], None]:
         """Return what sets up a new connection."""
@@ -161,8 +168,21 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
                 self._end_turn(driver)
 
     def _take_turn(self, driver: Any) -> None:
+        started = time.monotonic()
         await_(self._wait_for_turn())
         self._writer = driver
+        waited = time.monotonic() - started
+        try:
+            # Whoever has waited for the turn has less time left for other processes.
+            self._wait_for_others(driver, self.lock_timeout - waited if waited > NOTABLE else self.lock_timeout)
+        except BaseException:
+            self._end_turn(driver)
+            raise
+
+    def _wait_for_others(self, driver: Any, seconds: float) -> None:
+        if self._patience.get(driver, self.lock_timeout) != seconds:
+            await_(driver.execute_fetchall(f"PRAGMA busy_timeout = {max(0, round(seconds * 1000))}"))
+            self._patience[driver] = seconds
 
     async def _wait_for_turn(self) -> None:
         try:

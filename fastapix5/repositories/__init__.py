@@ -16,6 +16,7 @@ from fastapix5.repositories.policies import RowPolicy, forget_policies, policy_c
 from fastapix5.repositories.queryset import QuerySet
 from fastapix5.repositories.reads import Read
 from fastapix5.repositories.repository import Repository
+from fastapix5.repositories.writes import row_key
 
 __all__ = [
     "ALIASES",
@@ -35,6 +36,7 @@ __all__ = [
     "register_lookup",
     "register_policy",
     "resolve",
+    "row_key",
     "to_sql",
     "walk",
 ]

@@ -142,7 +142,7 @@ def _shorter(path: Path) -> Path:
 
 def _replace(tree: _Tree, scope: Any, change: Any) -> _Tree:
     if isinstance(tree, _Leaf):
-        return change(tree) if tree.scope() == scope else tree  # type: ignore[no-any-return]
+        return change(tree) if tree.scope() == scope else tree
     if isinstance(tree, _Node) and not tree.negated:
         return _Node(tree.connector, tree.negated, tuple(_replace(child, scope, change) for child in tree.children))
     return tree

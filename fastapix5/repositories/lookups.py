@@ -42,7 +42,7 @@ class Lookup:
     name: str
     operand: Operand
     make: Make
-    meets_null: Callable[[Any], bool] = lambda value: False
+    meets_null: Callable[[Any], bool] = lambda _: False
 
 
 def _exact(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:

@@ -51,11 +51,13 @@ def policy_condition(model: type[Any]) -> ColumnElement[bool] | None:
 
     Outside a request no access is set and policies do not apply.
     """
-    registered, access = _policies.get(model), current_access.get()
-    if registered is None or access is None:
+    access = current_access.get()
+    if access is None or not _policies:
         return None
-    condition = registered[0](access)
-    return None if condition is None else to_sql((condition,), model)
+    # What holds for a class holds for its subclasses.
+    registered = [_policies[cls][0] for cls in model.__mro__ if cls in _policies]
+    conditions = [condition for policy in registered if (condition := policy(access)) is not None]
+    return to_sql(conditions, model) if conditions else None
 
 
 def _name(policy: RowPolicy) -> str:

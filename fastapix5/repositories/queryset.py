@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, func, inspect, select
 from sqlalchemy.orm import aliased, joinedload, raiseload, selectinload
-from typing_extensions import Self
 
 from fastapix5.db.errors import translated
 from fastapix5.db.sessions import get_session
@@ -18,10 +17,11 @@ from fastapix5.repositories.conditions import Condition, Q, to_sql
 from fastapix5.repositories.lookups import UnknownPath, walk
 from fastapix5.repositories.reads import Read, loader_options
 from fastapix5.repositories.writes import key_condition
-from fastapix5.schemas import Selection, select_for
+from fastapix5.schemas import Selection, key_of, select_for
 
 M = TypeVar("M")
 S = TypeVar("S", bound=BaseModel)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,7 @@ class QuerySet(Generic[M]):
 
     def ordered(self) -> Self:
         """The same order with the primary key at its end, so that no two rows ever change places."""
-        mapper = inspect(self.model)
-        key = tuple(getattr(self.model, mapper.get_property_by_column(column).key) for column in mapper.primary_key)
-        return replace(self, ordering=(*self.ordering, *key))
+        return replace(self, ordering=(*self.ordering, *key_of(self.model)))
 
     def select_related(self, *names: str) -> Self:
         """Load to-one relations in the same statement: ``"author"``, ``"author__mentor"``.
@@ -98,9 +96,9 @@ class QuerySet(Generic[M]):
         """Load the relations that a schema shows, so that its objects can be rendered without another statement."""
         return replace(self, options=(*self.options, *loader_options(selection)))
 
-    def at(self, instance: M) -> Self:
-        """The row of an object, and no other."""
-        return replace(self, conditions=(*self.conditions, key_condition(self.model, instance)))
+    def at(self, *instances: M) -> Self:
+        """The rows of these objects, and no others."""
+        return replace(self, conditions=(*self.conditions, key_condition(self.model, *instances)))
 
     def select_for_update(self) -> Self:
         """Lock the rows until the transaction ends. SQLite locks as a whole, when the transaction begins."""
@@ -169,6 +167,13 @@ class QuerySet(Generic[M]):
         with translated(inspect(self.model)):
             return cast("list[S]", await read.instances(get_session(self.alias), rows))
 
+    async def by_key(self, read: Read) -> dict[tuple[Any, ...], BaseModel]:
+        """Every row as ``as_schema`` shows it, by its primary key."""
+        rows = await self._execute(read.statement(self.statement()))
+        with translated(inspect(self.model)):
+            instances = await read.instances(get_session(self.alias), rows)
+        return {read.root.key_of(row): instance for row, instance in zip(rows, instances, strict=True)}
+
     async def get_as(self, schema: type[S] | Read) -> S:
         """The one row as an instance of ``schema``; raises as ``get`` does."""
         found: list[S] = await self[:2].as_schema(schema)
@@ -203,9 +208,10 @@ class QuerySet(Generic[M]):
     async def _execute(self, statement: Select[Any]) -> Sequence[Any]:
         session = get_session(self.alias)
         with translated(inspect(self.model)):
-            return (await session.execute(statement)).all()
+            rows: Sequence[Any] = (await session.execute(statement)).all()
+        return rows
 
-    def _only(self, found: list[Any]) -> Any:
+    def _only(self, found: list[T]) -> T:
         if not found:
             raise DoesNotExist(self.model.__name__)
         if len(found) > 1:

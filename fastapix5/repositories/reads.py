@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Row, Select, and_, inspect, literal_column, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Row, Select, inspect, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import aliased, joinedload, raiseload, selectinload
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import replacement_traverse
 
+from fastapix5.repositories.writes import key_in
 from fastapix5.schemas import Selection, key_of
 
 # As many keys as one statement binds: PostgreSQL takes 32,767 arguments, SQLite 32,766.
@@ -68,6 +72,22 @@ class Node:
             yield from node.walk()
 
 
+class Whole(FunctionElement[Any]):
+    """An expression behind RETURNING whose columns keep their table's name, which SQLite's compiler drops there."""
+
+    inherit_cache = True
+
+    def __init__(self, expression: ColumnElement[Any]) -> None:
+        super().__init__(expression)
+        self.type = expression.type
+
+
+@compiles(Whole)
+def _compile_whole(element: Whole, compiler: SQLCompiler, **options: Any) -> str:
+    options.pop("include_table", None)
+    return str(compiler.process(element.clauses.clauses[0], **options))
+
+
 class Read:
     """A compiled read of one selection.
 
@@ -84,6 +104,7 @@ class Read:
         self._joins: list[tuple[Any, Any]] = []
         self._one_subqueries: list[Any] = []
         self.root = self._node(selection, self.entity, through=())
+        self._alike = [node for node in self.root.walk() if node is not self.root and _table(node) is _table(self.root)]
         self._extra = [self._add(getattr(self.entity, name), ()) for name in extra]
         self.has_many = any(node.many for node in self.root.walk())
 
@@ -119,14 +140,16 @@ class Read:
 
     def _subquery(self, column: Any, through: tuple[tuple[Any, Any], ...]) -> Any:
         """``column`` as an expression behind RETURNING: on the written table, or a scalar subquery behind it."""
+        table = inspect(self.entity).mapper.local_table
         if not through:
-            return column
+            expression = column.__clause_element__()
+            return expression if isinstance(expression, Column) else Whole(_on_written_row(expression, table))
         (first, join), *rest = through
         statement = select(column).select_from(first)
         for target, onclause in rest:
             statement = statement.outerjoin(target, onclause)
-        condition = _on_written_row(join.__clause_element__(), inspect(self.entity).mapper.local_table)
-        return statement.where(condition).correlate(None).scalar_subquery()
+        condition = _on_written_row(join.__clause_element__(), table)
+        return Whole(statement.where(condition).correlate(None).scalar_subquery())
 
     def statement(self, base: Select[Any]) -> Select[Any]:
         """``base`` (which selects from the entity) with the columns and joins of this read."""
@@ -138,6 +161,11 @@ class Read:
     def returning(self) -> list[Any]:
         """The expressions that a write returns to build the schema's instance."""
         return self._one_subqueries
+
+    def may_show_itself(self, row: Sequence[Any]) -> bool:
+        """Whether ``row``, which a write returned, may show itself among its relations: as it was before the write."""
+        key = self.root.key_of(row)
+        return any(node.key_of(row) == key or None in node.key_of(row) for node in self._alike)
 
     def extra_of(self, row: Sequence[Any]) -> tuple[Any, ...]:
         """The values in ``row`` that were selected besides."""
@@ -158,7 +186,7 @@ class Read:
         found: dict[tuple[Any, ...], list[BaseModel]] = {}
         step = max(1, KEYS_PER_STATEMENT // len(many.owner_key))
         for start in range(0, len(keys), step):
-            condition = _key_in(many.owner_key, keys[start : start + step])
+            condition = key_in(many.owner_key, keys[start : start + step])
             statement = select(many.owner).join(many.join).where(condition).order_by(*many.order)
             statement = many.read.statement(statement).add_columns(*many.owner_key)
             rows = (await session.execute(statement)).all()
@@ -168,12 +196,8 @@ class Read:
         return found
 
 
-def _key_in(columns: Sequence[ColumnElement[Any]], keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
-    if len(columns) == 1:
-        return columns[0].in_([key[0] for key in keys])
-    if len(keys) == 1:
-        return and_(*(column == value for column, value in zip(columns, keys[0], strict=True)))
-    return tuple_(*columns).in_(keys) if keys else or_()
+def _table(node: Node) -> Any:
+    return inspect(node.selection.model).local_table
 
 
 def _on_written_row(condition: Any, table: Any) -> Any:
@@ -183,7 +207,7 @@ def _on_written_row(condition: Any, table: Any) -> Any:
     """
 
     def spell(element: Any, **_: Any) -> Any:
-        if getattr(element, "table", None) is table:
+        if isinstance(element, Column) and element.table is table:
             parts = [part for part in (table.schema, table.name, element.name) if part]
             return literal_column(".".join('"' + part.replace('"', '""') + '"' for part in parts), element.type)
         return None

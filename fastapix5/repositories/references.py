@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, and_, inspect, select
+from sqlalchemy import Column, ColumnElement, Table, and_, select
 from sqlalchemy.orm import Mapper
 
 from fastapix5.repositories.policies import policy_condition
@@ -26,43 +26,69 @@ class Reference:
     columns: tuple[Column[Any], ...]
     target: type[Any] | None
 
-    def named(self, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
-        """The key that ``values`` give, or None where it is null or not written."""
-        key = tuple(values.get(name) for name in self.fields)
-        return None if None in key else key
 
-    def exists(self, key: tuple[Any, ...]) -> ColumnElement[bool]:
-        """EXISTS: the named row is there, within the current access's reach."""
-        conditions: list[ColumnElement[bool]] = [
-            column == value for column, value in zip(self.columns, key, strict=True)
-        ]
-        policy = None if self.target is None else policy_condition(self.target)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A row that a write refers to, by its key. Of a composite key that is written in part, the rest is the row's own.
+
+    Attributes:
+        reference: The foreign key.
+        key: Values, and columns of the row that is updated.
+    """
+
+    reference: Reference
+    key: tuple[Any, ...]
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether a policy narrows the rows it may be: the database cannot check that by itself."""
+        return self.reference.target is not None and policy_condition(self.reference.target) is not None
+
+    def exists(self) -> ColumnElement[bool]:
+        """EXISTS: the row is there, within the current access's reach."""
+        columns, target = self.reference.columns, self.reference.target
+        conditions = [column == value for column, value in zip(columns, self.key, strict=True)]
+        policy = None if target is None else policy_condition(target)
         if policy is not None:
             conditions.append(policy)
-        return select(1).select_from(self.columns[0].table).where(and_(*conditions)).correlate(None).exists()
+        own = {part.table for part in self.key if isinstance(part, Column)}
+        source = columns[0].table if target is None else target
+        return select(1).select_from(source).where(and_(*conditions)).correlate(*own or (None,)).exists()
 
 
 def references(mapper: Mapper[Any]) -> Iterator[Reference]:
     """Every foreign key of a model."""
-    table = mapper.local_table
-    if not isinstance(table, Table):
-        return
-    for constraint in table.foreign_key_constraints:
-        fields = tuple(mapper.get_property_by_column(column).key for column in constraint.columns)
-        columns = tuple(element.column for element in constraint.elements)
-        yield Reference(fields, columns, _mapped_class(mapper, columns[0].table))
+    for table in mapper.tables:
+        if not isinstance(table, Table):
+            continue
+        for constraint in table.foreign_key_constraints:
+            fields = tuple(mapper.get_property_by_column(column).key for column in constraint.columns)
+            columns = tuple(element.column for element in constraint.elements)
+            yield Reference(fields, columns, _mapped_class(mapper, columns[0].table))
 
 
 def _mapped_class(mapper: Mapper[Any], table: Any) -> type[Any] | None:
-    found = [other.class_ for other in mapper.registry.mappers if other.local_table is table and other.inherits is None]
-    return found[0] if found else None
+    """The class whose rows stand in ``table``; where subclasses share it, the one above them."""
+    for other in mapper.registry.mappers:
+        if other.local_table is table and (other.inherits is None or other.inherits.local_table is not table):
+            return other.class_
+    return None
 
 
-def checked(mapper: Mapper[Any], values: Mapping[str, Any]) -> list[tuple[Reference, tuple[Any, ...]]]:
-    """The references that ``values`` write whose rows a policy narrows: the database cannot check these by itself."""
+def wanted(mapper: Mapper[Any], values: Mapping[str, Any], *, updating: bool = False) -> list[Wanted]:
+    """The rows that ``values`` refer to; a key with a null in it refers to none.
+
+    Args:
+        mapper: The model that is written.
+        values: Attributes and their new values.
+        updating: Whether the row is there, so that it keeps what is not written.
+    """
+    row: dict[str, Any] = {name: prop.columns[0] for name, prop in mapper.column_attrs.items()} if updating else {}
     found = []
-    for reference in references(inspect(mapper)):
-        key = reference.named(values)
-        if key is not None and reference.target is not None and policy_condition(reference.target) is not None:
-            found.append((reference, key))
+    for reference in references(mapper):
+        if not any(name in values for name in reference.fields):
+            continue
+        key = tuple(values.get(name, row.get(name)) for name in reference.fields)
+        if not any(part is None for part in key):
+            found.append(Wanted(reference, key))
     return found

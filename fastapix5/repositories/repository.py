@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, cast, get_args
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, inspect, select
+from sqlalchemy import ColumnElement, Null, inspect, select
 from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import set_committed_value
 
 from fastapix5.access import Access
 from fastapix5.db.errors import translated
 from fastapix5.db.routing import work_of
 from fastapix5.db.sessions import get_session
-from fastapix5.exceptions import DoesNotExist, ForeignKeyViolation, RowPolicyViolation
+from fastapix5.db.transactions import atomic, in_atomic
+from fastapix5.exceptions import DoesNotExist, ForeignKeyViolation, RowPolicyViolation, StaleVersion
 from fastapix5.repositories.conditions import Condition
+from fastapix5.repositories.lookups import UnknownPath
 from fastapix5.repositories.policies import policy_condition
 from fastapix5.repositories.queryset import QuerySet
 from fastapix5.repositories.reads import Read
-from fastapix5.repositories.references import checked, references
+from fastapix5.repositories.references import Wanted, wanted
 from fastapix5.repositories.writes import (
-    cascades_deletes,
     delete_statement,
+    deletes_directly,
     insert_object,
     insert_statement,
     key_condition,
-    single_table,
+    new_object,
+    storable,
     update_object,
     update_statement,
+    writes_directly,
 )
-from fastapix5.schemas import mapper_of
+from fastapix5.schemas import attribute_names, key_of, mapper_of
 
 M = TypeVar("M")
 
@@ -92,16 +98,16 @@ class Repository(Generic[M]):
             IntegrityViolation: A rule of the table does not hold; the class and ``fields`` say which.
             RowPolicyViolation: The row would not be within the current access's reach.
         """
-        await self._check_references(data)
-        session = get_session(self.using)
-        if self.writes_directly:
-            instance = (await self._write(insert_object(self.mapper, data), data))[0][0]
-        else:
-            with translated(self.mapper):
-                instance = self.model(**data)
-                session.add(instance)
-                await session.flush([instance])
-        await self._check_reach(instance)
+        data = storable(self.mapper, data)
+        directly = self._are_columns(data) and self.writes_directly
+        async with self._unit(directly):
+            await self._check_references(self._narrowed(data))
+            if directly:
+                instance = (await self._write(insert_object(self.mapper, data), data))[0][0]
+            else:
+                instance = new_object(self.mapper, data)
+                await self._flush(instance, data)
+            await self._check_reach(instance)
         return cast("M", instance)
 
     async def update(self, instance: M, data: Mapping[str, Any]) -> M:
@@ -112,18 +118,19 @@ class Repository(Generic[M]):
             IntegrityViolation: A rule of the table does not hold.
             RowPolicyViolation: The row would leave the current access's reach.
         """
-        await self._check_references(data)
-        if not data:
-            return instance
-        if self.writes_directly:
-            if not await self._write(update_object(self.mapper, instance, data), data):
-                raise DoesNotExist(self.model.__name__)
-        else:
-            with translated(self.mapper):
+        data, here = storable(self.mapper, data), (key_condition(self.model, instance),)
+        # What was changed by hand would be lost where the row is read anew, so it is flushed with the rest.
+        directly = self._are_columns(data) and self.writes_directly and not inspect(instance).modified
+        async with self._unit(directly):
+            await self._check_references(self._narrowed(data, updating=True), here)
+            if directly:
+                if data and not await self._write(update_object(self.mapper, instance, data), data, here):
+                    raise DoesNotExist(self.model.__name__)
+            else:
                 for name, value in data.items():
                     setattr(instance, name, value)
-                await get_session(self.using).flush([instance])
-        await self._check_reach(instance)
+                await self._flush(instance, data)
+            await self._check_reach(instance)
         return instance
 
     async def delete(self, instance: M) -> None:
@@ -133,46 +140,55 @@ class Repository(Generic[M]):
             DoesNotExist: The row is gone.
             ProtectedRow: Other rows still refer to it.
         """
-        if cascades_deletes(self.mapper):
-            session = get_session(self.using)
-            with translated(self.mapper, deleting=True):
-                await session.delete(instance)
-                await session.flush()
+        session = get_session(self.using)
+        if not self.deletes_directly:
+            async with self._unit(directly=False):
+                with translated(self.mapper, deleting=True):
+                    await session.delete(instance)
+                    await session.flush()
             return
         if not await self.delete_rows([key_condition(self.model, instance)]):
             raise DoesNotExist(self.model.__name__)
+        if instance in session:
+            session.expunge(instance)
 
     # Single statements, for the generated API: no object is made
 
     @property
     def writes_directly(self) -> bool:
         """Whether one statement writes a whole object of this model."""
-        return single_table(self.mapper)
+        return writes_directly(self.mapper)
 
     @property
     def deletes_directly(self) -> bool:
         """Whether one DELETE is all that deleting an object of this model means."""
-        return single_table(self.mapper) and not cascades_deletes(self.mapper)
+        return deletes_directly(self.mapper)
 
     async def insert_row(
         self, data: Mapping[str, Any], read: Read, where: Sequence[ColumnElement[bool]] = ()
     ) -> Written | None:
         """Insert a row where every condition holds, and return what ``read`` shows of it; None where one does not."""
-        conditions = [*where, *(reference.exists(key) for reference, key in checked(self.mapper, data))]
-        rows = await self._write(insert_statement(self.mapper, data, conditions, read.returning()), data)
-        if not rows and len(conditions) > len(where):
-            await self._check_references(data)
-        return await self._written(rows, read)
+        data = storable(self.mapper, data)
+        narrowed = self._narrowed(data)
+        conditions = [*where, *(row.exists() for row in narrowed)]
+        async with self._unit():
+            rows = await self._write(insert_statement(self.mapper, data, conditions, read.returning()), data)
+            if not rows:
+                await self._check_references(narrowed)
+            return await self._written(rows, read)
 
     async def update_rows(
         self, data: Mapping[str, Any], read: Read, where: Sequence[ColumnElement[bool]]
     ) -> Written | None:
         """Write ``data`` to the one row that meets every condition, and return what ``read`` shows of it."""
-        conditions = [*where, *(reference.exists(key) for reference, key in checked(self.mapper, data))]
-        rows = await self._write(update_statement(self.mapper, data, conditions, read.returning()), data)
-        if not rows and len(conditions) > len(where):
-            await self._check_references(data)
-        return await self._written(rows, read)
+        data = storable(self.mapper, data)
+        narrowed = self._narrowed(data, updating=True)
+        conditions = [*where, *(row.exists() for row in narrowed)]
+        async with self._unit():
+            rows = await self._write(update_statement(self.mapper, data, conditions, read.returning()), data, where)
+            if not rows:
+                await self._check_references(narrowed, where)
+            return await self._written(rows, read)
 
     async def delete_rows(self, where: Sequence[ColumnElement[bool]]) -> int:
         """Delete the rows that meet every condition; return how many there were.
@@ -185,43 +201,81 @@ class Repository(Generic[M]):
         with translated(self.mapper, deleting=True):
             return len((await session.execute(delete_statement(self.mapper, where))).all())
 
-    async def _write(self, statement: Any, data: Mapping[str, Any]) -> Sequence[Any]:
+    def _are_columns(self, data: Mapping[str, Any]) -> bool:
+        """Whether ``data`` names columns only; what else is an attribute, the ORM knows how to set.
+
+        Raises:
+            UnknownPath: A name is no attribute.
+        """
+        if all(name in self.mapper.column_attrs for name in data):
+            return True
+        known = attribute_names(self.mapper)
+        for name in data:
+            if name not in known:
+                raise UnknownPath(name, name, self.model.__name__, tuple(known))
+        return False
+
+    async def _flush(self, instance: Any, data: Mapping[str, Any]) -> None:
+        session = get_session(self.using)
+        session.add(instance)
+        try:
+            with translated(self.mapper):
+                await session.flush()
+        except StaleVersion:
+            if self.mapper.version_id_col is None:
+                raise DoesNotExist(self.model.__name__) from None
+            raise
+        for name, value in data.items():
+            if isinstance(value, Null):
+                set_committed_value(instance, name, None)
+
+    def _unit(self, directly: bool = True) -> Any:
+        """A transaction, where none is open and one statement does not decide everything."""
+        if in_atomic(self.using) or (directly and policy_condition(self.model) is None):
+            return nullcontext()
+        return atomic(self.using)
+
+    def _narrowed(self, data: Mapping[str, Any], *, updating: bool = False) -> list[Wanted]:
+        return [row for row in wanted(self.mapper, data, updating=updating) if row.is_narrowed]
+
+    async def _write(
+        self, statement: Any, data: Mapping[str, Any], where: Sequence[ColumnElement[bool]] = ()
+    ) -> Sequence[Any]:
         session = get_session(self.using)
         work_of(session).classes.add(self.model)
         try:
             with translated(self.mapper):
                 return (await session.execute(statement)).all()
         except ForeignKeyViolation as violation:
-            if violation.fields:
-                raise
-            # SQLite does not say which key failed, so ask.
-            raise await self._missing_reference(data) or violation from violation
+            if not violation.fields:
+                # SQLite does not say which key failed, so ask.
+                await self._check_references(wanted(self.mapper, data, updating=bool(where)), where)
+            raise
 
     async def _written(self, rows: Sequence[Any], read: Read) -> Written | None:
         if not rows:
             return None
-        await self._check_reach_of(tuple(read.root.key_of(rows[0])))
+        session, key = get_session(self.using), read.root.key_of(rows[0])
+        await self._check_reach_of(key)
         with translated(self.mapper):
-            instances = await read.instances(get_session(self.using), rows)
+            if read.may_show_itself(rows[0]):
+                here = [column == value for column, value in zip(key_of(self.model), key, strict=True)]
+                rows = (await session.execute(read.statement(select(self.model).where(*here)))).all()
+            instances = await read.instances(session, rows)
         return Written(instances[0], read.extra_of(rows[0]))
 
-    async def _check_references(self, data: Mapping[str, Any]) -> None:
-        narrowed = checked(self.mapper, data)
-        if narrowed:
-            facts = [reference.exists(key) for reference, key in narrowed]
-            row = (await self._ask(facts)) if facts else ()
-            for (reference, _), there in zip(narrowed, row, strict=True):
-                if not there:
-                    raise ForeignKeyViolation(table=self._table, fields=reference.fields)
-
-    async def _missing_reference(self, data: Mapping[str, Any]) -> ForeignKeyViolation | None:
-        named = [(found, key) for found in references(self.mapper) if (key := found.named(data)) is not None]
-        if named:
-            row = await self._ask([reference.exists(key) for reference, key in named])
-            for (reference, _), there in zip(named, row, strict=True):
-                if not there:
-                    return ForeignKeyViolation(table=self._table, fields=reference.fields)
-        return None
+    async def _check_references(self, rows: Sequence[Wanted], where: Sequence[ColumnElement[bool]] = ()) -> None:
+        """Raise for the first of ``rows`` that is not there; ``where`` names the row that refers to them."""
+        if not rows:
+            return
+        statement = select(*(row.exists() for row in rows))
+        if where:
+            statement = statement.select_from(self.mapper.local_table).where(*where)
+        with translated(self.mapper):
+            facts = (await get_session(self.using).execute(statement)).first()
+        for row, there in zip(rows, facts or (), strict=False):
+            if not there:
+                raise ForeignKeyViolation(table=self._table, fields=row.reference.fields)
 
     async def _check_reach(self, instance: M) -> None:
         await self._check_reach_of(tuple(self.mapper.primary_key_from_instance(instance)))

@@ -2,21 +2,90 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, and_, delete, insert, inspect, literal, select, update
+from pydantic_core import to_jsonable_python
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    TableClause,
+    and_,
+    delete,
+    false,
+    insert,
+    inspect,
+    literal,
+    null,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Mapper
 
+WRITE_EVENTS = ("before_insert", "after_insert", "before_update", "after_update")
+DELETE_EVENTS = ("before_delete", "after_delete")
 
-def single_table(mapper: Mapper[Any]) -> bool:
+
+def writes_directly(mapper: Mapper[Any]) -> bool:
     """Whether one statement writes a whole object: one table, and nothing that only a flush would do."""
-    return len(mapper.tables) == 1 and mapper.version_id_col is None and not mapper.validators
+    return _is_single(mapper, WRITE_EVENTS) and not mapper.validators and not has_own_constructor(mapper)
 
 
-def cascades_deletes(mapper: Mapper[Any]) -> bool:
-    """Whether deleting an object deletes others through the ORM, so that one DELETE is not enough."""
-    return any(relationship.cascade.delete for relationship in mapper.relationships)
+def deletes_directly(mapper: Mapper[Any]) -> bool:
+    """Whether one DELETE is all that deleting an object means: nothing else goes with it through the ORM."""
+    return _is_single(mapper, DELETE_EVENTS) and not any(found.cascade.delete for found in mapper.relationships)
+
+
+def _is_single(mapper: Mapper[Any], events: tuple[str, ...]) -> bool:
+    """Whether an object is one row of one table, without version or subclass, to whose writing nobody listens."""
+    listeners = any(getattr(mapper.dispatch, name) for name in events)
+    inherits = len(mapper.tables) > 1 or mapper.polymorphic_on is not None
+    return not inherits and mapper.version_id_col is None and not listeners
+
+
+def has_own_constructor(mapper: Mapper[Any]) -> bool:
+    """Whether making an object does more than hold values: a constructor of the user's own, a dataclass's factories.
+
+    A class that was mapped imperatively has one of its own anyway, which knows nothing of tables.
+    """
+    model = mapper.class_
+    if dataclasses.is_dataclass(model):
+        factories = (item for item in dataclasses.fields(model) if item.default_factory is not dataclasses.MISSING)
+        return hasattr(model, "__post_init__") or any(item.name in mapper.column_attrs for item in factories)
+    usual = mapper.registry.constructor
+    replaced = any(base.__dict__.get("__init__") is usual for base in model.__mro__)
+    return replaced and mapper.class_manager.original_init is not usual
+
+
+def new_object(mapper: Mapper[Any], data: Mapping[str, Any]) -> Any:
+    """An object with the values of ``data``, made by the model's constructor."""
+    model = mapper.class_
+    later: set[str] = set()
+    if dataclasses.is_dataclass(model):
+        later = {item.name for item in dataclasses.fields(model) if not item.init} & data.keys()
+    instance = model(**{name: value for name, value in data.items() if name not in later})
+    for name in later:
+        setattr(instance, name, data[name])
+    return instance
+
+
+def storable(mapper: Mapper[Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``data`` as columns take it: JSON columns hold JSON, and their null is the column's, as in every other column."""
+    names = [name for name in data if _is_json(mapper, name)]
+    if not names:
+        return data
+    return {**data, **{name: null() if data[name] is None else to_jsonable_python(data[name]) for name in names}}
+
+
+def _is_json(mapper: Mapper[Any], name: str) -> bool:
+    prop = mapper.column_attrs.get(name)
+    return prop is not None and isinstance(prop.columns[0].type, JSON)
+
+
+def _table(mapper: Mapper[Any]) -> TableClause[Any]:
+    return cast("TableClause[Any]", mapper.local_table)
 
 
 def columns_of(mapper: Mapper[Any], data: Mapping[str, Any]) -> dict[Any, Any]:
@@ -29,7 +98,7 @@ def insert_statement(
 ) -> Any:
     """INSERT of one row; with conditions it inserts nothing where they do not hold (INSERT ... SELECT ... WHERE)."""
     values = columns_of(mapper, data)
-    statement = insert(mapper.local_table)
+    statement = insert(_table(mapper))
     if not where:
         return statement.values({column.key: value for column, value in values.items()}).returning(*returning)
     row = [
@@ -44,7 +113,7 @@ def update_statement(
 ) -> Any:
     """UPDATE of the rows that meet ``where``."""
     values = {column.key: value for column, value in columns_of(mapper, data).items()}
-    return update(mapper.local_table).where(*where).values(values).returning(*returning)
+    return update(_table(mapper)).where(*where).values(values).returning(*returning)
 
 
 def insert_object(mapper: Mapper[Any], data: Mapping[str, Any]) -> Any:
@@ -60,12 +129,24 @@ def update_object(mapper: Mapper[Any], instance: Any, data: Mapping[str, Any]) -
 
 def delete_statement(mapper: Mapper[Any], where: Sequence[ColumnElement[bool]]) -> Any:
     """DELETE of the rows that meet ``where``, returning their keys."""
-    return delete(mapper.local_table).where(*where).returning(*mapper.primary_key)
+    return delete(_table(mapper)).where(*where).returning(*mapper.primary_key)
 
 
-def key_condition(model: type[Any], instance: Any) -> ColumnElement[bool]:
-    """The condition that names exactly the row of ``instance``."""
+def key_condition(model: type[Any], *instances: Any) -> ColumnElement[bool]:
+    """The condition that names exactly the rows of ``instances``."""
     mapper = inspect(model)
-    state = inspect(instance)
-    key = state.identity or mapper.primary_key_from_instance(instance)
-    return and_(*(column == value for column, value in zip(mapper.primary_key, key, strict=True)))
+    return key_in(mapper.primary_key, [row_key(mapper, instance) for instance in instances])
+
+
+def row_key(mapper: Mapper[Any], instance: Any) -> tuple[Any, ...]:
+    """The primary key of an object's row."""
+    return tuple(inspect(instance).identity or mapper.primary_key_from_instance(instance))
+
+
+def key_in(columns: Sequence[ColumnElement[Any]], keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
+    """The condition that a key is one of ``keys``."""
+    if len(keys) == 1:
+        return and_(*(column == value for column, value in zip(columns, keys[0], strict=True)))
+    if len(columns) == 1:
+        return columns[0].in_([key[0] for key in keys])
+    return tuple_(*columns).in_(keys) if keys else false()

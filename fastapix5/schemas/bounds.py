@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import operator
 import re
-from collections.abc import Collection, Iterable, Iterator
-from typing import Annotated, Any, get_args, get_origin
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Le, MaxLen
+from annotated_types import BaseMetadata, Ge, GroupedMetadata, Gt, Le, Lt, MaxLen
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -38,6 +41,11 @@ SINGLE_PRECISION_BITS = 24
 
 DATETIMES = (dt.datetime, AwareDatetime, NaiveDatetime, PastDatetime, FutureDatetime)
 DATES = (dt.date, PastDate, FutureDate)
+
+# What an interval may be on SQLite, which counts from 1970 to the ends of Python's years.
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+SHORTEST = dt.datetime(1, 1, 1, tzinfo=dt.UTC) - EPOCH
+LONGEST = dt.datetime(9999, 12, 31, tzinfo=dt.UTC) - EPOCH
 
 NO_NUL = StringConstraints(pattern=r"^[^\x00]*$")
 
@@ -88,23 +96,44 @@ def integer_bounds(column_type: Column) -> tuple[Any, ...]:
     return Ge(-(2**bits)), Le(2**bits - 1)
 
 
-def text_bounds(column_type: Column) -> tuple[Any, ...]:
-    """The length of a text column, and no NUL, which PostgreSQL cannot store."""
+def text_bounds(column_type: Column, own: Iterable[Any] = ()) -> tuple[Any, ...]:
+    """The length of a text column, and no NUL, which PostgreSQL cannot store; a pattern of the schema's own is shown."""
+    has_pattern = any(getattr(stated, "pattern", None) is not None for stated in own)
+    no_nul = AfterValidator(without_nul) if has_pattern else NO_NUL
     length = getattr(column_type, "length", None)
-    return (NO_NUL,) if length is None else (NO_NUL, MaxLen(length))
+    return (no_nul,) if length is None else (no_nul, MaxLen(length))
 
 
-def number_bounds(column_type: Column) -> tuple[Any, ...]:
-    """Finite numbers only; a numeric column's digits, a single-precision column's range."""
+def without_nul(value: str) -> str:
+    """Refuse text with the NUL character."""
+    if "\0" in value:
+        raise ValueError("the NUL character is not allowed")
+    return value
+
+
+def number_bounds(leaf: Any, column_type: Column, own: Iterable[Any] = ()) -> tuple[Any, ...]:
+    """Finite numbers only; a numeric column's digits, or fewer where ``own`` says so; single precision's range."""
+    finite = () if leaf is int else (Field(allow_inf_nan=False),)
     if isinstance(column_type, sqltypes.Float):
         single = column_type.precision is not None and column_type.precision <= SINGLE_PRECISION_BITS
         if single or isinstance(column_type, sqltypes.REAL):
-            return Field(allow_inf_nan=False), Ge(-SINGLE_PRECISION_MAX), Le(SINGLE_PRECISION_MAX)
-        return (Field(allow_inf_nan=False),)
-    if isinstance(column_type, sqltypes.Numeric) and column_type.precision is not None:
-        digits = Field(allow_inf_nan=False, max_digits=column_type.precision, decimal_places=column_type.scale or 0)
-        return (digits,)
-    return (Field(allow_inf_nan=False),)
+            return *finite, Ge(-SINGLE_PRECISION_MAX), Le(SINGLE_PRECISION_MAX)
+    elif isinstance(column_type, sqltypes.Numeric) and column_type.precision is not None:
+        places = column_type.scale or 0
+        if leaf is decimal.Decimal:
+            digits = fewest("max_digits", column_type.precision, own)
+            return (
+                Field(allow_inf_nan=False, max_digits=digits, decimal_places=fewest("decimal_places", places, own)),
+            )
+        most = decimal.Decimal(10 ** (column_type.precision - places)) - decimal.Decimal(10) ** -places
+        return *finite, Ge(-leaf(most)), Le(leaf(most))
+    return finite
+
+
+def fewest(name: str, most: int, own: Iterable[Any]) -> int:
+    """The least of ``most`` and what the schema's own limits say of ``name``."""
+    stated: list[int] = [found for item in own if (found := getattr(item, name, None)) is not None]
+    return min(most, *stated, most)
 
 
 def datetime_bounds(column_type: Column) -> tuple[Any, ...]:
@@ -115,24 +144,41 @@ def datetime_bounds(column_type: Column) -> tuple[Any, ...]:
     return Strict(False), iso_only(_ISO_DATETIME, example), convert, Field(json_schema_extra={"pattern": UTC_YEARS})
 
 
-def bounds(leaf: Any, column_type: Column) -> tuple[Any, ...]:
+def time_bounds(column_type: Column) -> tuple[Any, ...]:
+    """ISO 8601 text only; a column without time zone has no place for an offset."""
+    limits = Strict(False), iso_only(_ISO_TIME, "09:30:00")
+    if column_type is None or getattr(column_type, "timezone", False):
+        return limits
+    return *limits, AfterValidator(without_offset)
+
+
+def without_offset(value: dt.time) -> dt.time:
+    """Refuse a time with an offset."""
+    if value.tzinfo is not None:
+        raise ValueError("write it without a UTC offset")
+    return value
+
+
+def bounds(leaf: Any, column_type: Column, own: Iterable[Any] = ()) -> tuple[Any, ...]:
     """Return the pydantic metadata that keeps a value of type ``leaf`` within what ``column_type`` can hold.
 
     A type that has rules of its own (an enumeration, ``EmailStr``, a nested model) is left as it is. Without a column
     only what no text or number may be is refused.
     """
     if leaf is str:
-        return text_bounds(column_type)
-    if leaf is int:
+        return text_bounds(column_type, own)
+    if leaf is int and not isinstance(column_type, sqltypes.Numeric):
         return integer_bounds(column_type)
-    if leaf in (float, decimal.Decimal):
-        return number_bounds(column_type)
+    if leaf in (int, float, decimal.Decimal):
+        return number_bounds(leaf, column_type, own)
     if leaf in DATETIMES:
         return datetime_bounds(column_type)
     if leaf in DATES:
         return Strict(False), iso_only(_ISO_DATE, "2013-01-31"), Field(json_schema_extra={"pattern": YEARS})
     if leaf is dt.time:
-        return Strict(False), iso_only(_ISO_TIME, "09:30:00")
+        return time_bounds(column_type)
+    if leaf is dt.timedelta:
+        return Ge(SHORTEST), Le(LONGEST)
     return ()
 
 
@@ -150,9 +196,15 @@ def python_type(column_type: sqltypes.TypeEngine[Any]) -> Any:
     if isinstance(column_type, sqltypes.Float):
         return decimal.Decimal if column_type.asdecimal else float
     try:
-        return column_type.python_type
+        found = column_type.python_type
     except NotImplementedError:
         return Any
+    return Any if found is object else found
+
+
+def plain(column_type: Column) -> Column:
+    """The type that a ``TypeDecorator`` decorates; any other as it is."""
+    return plain(column_type.impl_instance) if isinstance(column_type, sqltypes.TypeDecorator) else column_type
 
 
 def bounded(column_type: sqltypes.TypeEngine[Any]) -> Any:
@@ -163,8 +215,9 @@ def bounded(column_type: sqltypes.TypeEngine[Any]) -> Any:
     leaf = python_type(column_type)
     if leaf is Any and isinstance(column_type, sqltypes.TypeDecorator):
         return bounded(column_type.impl_instance)
-    limits = bounds(leaf, column_type)
-    return Annotated[(leaf, *limits)] if limits else leaf
+    if leaf is str and isinstance(column_type, sqltypes.Enum):
+        return Literal[tuple(column_type.enums)]
+    return _annotated(leaf, bounds(leaf, plain(column_type)))
 
 
 def unwrap(annotation: Any) -> tuple[Any, bool, tuple[Any, ...]]:
@@ -177,39 +230,71 @@ def unwrap(annotation: Any) -> tuple[Any, bool, tuple[Any, ...]]:
 
 
 def tighten(field: FieldInfo, column_type: Column) -> FieldInfo:
-    """Return a copy of ``field`` that also keeps the column's bounds; the schema's own tighter ones stand."""
-    leaf, optional, metadata = unwrap(field.annotation)
-    own = tuple(_stated((*metadata, *field.metadata)))
-    extra = [limit for limit in bounds(leaf, column_type) if not _is_stated(limit, own)]
-    if leaf is int and not any(isinstance(limit, Strict) for limit in own):
-        extra += [Strict(False), BeforeValidator(whole)]
-    if not extra:
-        return field
-    annotated = Annotated[(leaf, *metadata, *field.metadata, *extra)]
-    inner: Any = annotated | None if optional else annotated
-    tightened = FieldInfo.merge_field_infos(field, annotation=inner)
+    """Return a copy of ``field`` that also keeps the column's bounds; the schema's own tighter ones stand.
+
+    Bounds stand at the type itself, inside of the schema's own validators, which see what they saw before.
+    """
+    limits, validators = _split(field.metadata)
+    annotation = _held(field.annotation, plain(column_type), limits)
+    tightened = FieldInfo.merge_field_infos(field, annotation=_annotated(annotation, validators))
     tightened.metadata = []
     return tightened
 
 
-def _stated(metadata: Iterable[Any]) -> Iterator[Any]:
-    """The limits that a schema states, those inside ``Field(...)`` too."""
+def _held(annotation: Any, column_type: Column, given: tuple[Any, ...] = ()) -> Any:
+    """``annotation`` with the column's bounds at each type in it, and the limits that the schema gave around it."""
+    if get_origin(annotation) in (Union, UnionType):
+        members = get_args(annotation)
+        inside = given if len(members) == 2 and NoneType in members else ()
+        union = reduce(operator.or_, (_held(member, column_type, inside) for member in members))
+        return union if inside else _annotated(union, given)
+    if annotation in (None, NoneType):
+        return annotation
+    leaf, _, metadata = unwrap(annotation)
+    if leaf is str and isinstance(column_type, sqltypes.Enum):
+        leaf = Literal[tuple(column_type.enums)]
+    limits, validators = _split((*metadata, *given))
+    own = tuple(_flat(limits))
+    added = [limit for limit in bounds(leaf, column_type, own) if not _is_stated(limit, own)]
+    if leaf is int and not any(isinstance(limit, Strict) for limit in own):
+        added += [Strict(False), BeforeValidator(whole)]
+    return _annotated(leaf, (*limits, *added, *validators))
+
+
+def _annotated(annotation: Any, metadata: Sequence[Any]) -> Any:
+    return Annotated[(annotation, *metadata)] if metadata else annotation
+
+
+def _split(metadata: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The limits that come first, and all from the first validator on."""
+    kinds = (BaseMetadata, GroupedMetadata, FieldInfo)
+    end = next((index for index, item in enumerate(metadata) if not isinstance(item, kinds)), len(metadata))
+    return tuple(metadata[:end]), tuple(metadata[end:])
+
+
+def _flat(metadata: Iterable[Any]) -> Iterator[Any]:
+    """The limits that a schema states, one by one."""
     for item in metadata:
         if isinstance(item, FieldInfo):
-            yield from item.metadata
+            yield from _flat(item.metadata)
+        elif isinstance(item, GroupedMetadata):
+            yield from _flat(item)
         else:
             yield item
 
 
-def _is_stated(limit: Any, own: Collection[Any]) -> bool:
+def _is_stated(limit: Any, own: Iterable[Any]) -> bool:
     """Whether the schema states a limit of this kind itself, and no wider one."""
-    if limit is NO_NUL:
-        return any(getattr(stated, "pattern", None) is not None for stated in own)
-    alike = [stated for stated in own if type(stated) is type(limit)]
     if isinstance(limit, Ge):
-        return any(stated.ge >= limit.ge for stated in alike)
+        lows: list[Any] = [
+            stated.ge if isinstance(stated, Ge) else stated.gt for stated in own if isinstance(stated, (Ge, Gt))
+        ]
+        return any(low >= limit.ge for low in lows)
     if isinstance(limit, Le):
-        return any(stated.le <= limit.le for stated in alike)
+        highs: list[Any] = [
+            stated.le if isinstance(stated, Le) else stated.lt for stated in own if isinstance(stated, (Le, Lt))
+        ]
+        return any(high <= limit.le for high in highs)
     if isinstance(limit, MaxLen):
-        return any(stated.max_length <= limit.max_length for stated in alike)
+        return any(stated.max_length <= limit.max_length for stated in own if isinstance(stated, MaxLen))
     return False

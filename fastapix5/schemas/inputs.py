@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
@@ -50,7 +51,7 @@ def partial_schema(schema: type[BaseModel], name: str, only: Collection[str] | N
         if only is not None and field not in only:
             continue
         optional = FieldInfo.merge_field_infos(info, annotation=info.annotation)
-        optional.default, optional.default_factory = None, None
+        optional.default, optional.default_factory, optional.validate_default = None, None, False
         if optional.json_schema_extra is None:
             optional.json_schema_extra = _without_default
         fields[field] = optional
@@ -97,8 +98,9 @@ def _derive(schema: type[BaseModel], name: str, fields: Mapping[str, FieldInfo])
         "model_config": ConfigDict(
             extra=config.get("extra") or "forbid",
             strict=config.get("strict", True),
-            title=config.get("title") or name,
+            title=config.get("title"),
         ),
         **fields,
     }
-    return type(schema)(name, (schema,), namespace)
+    derived: type[BaseModel] = types.new_class(name, (schema,), exec_body=lambda body: body.update(namespace))
+    return derived

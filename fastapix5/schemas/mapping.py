@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.fields import FieldInfo
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper
@@ -53,11 +53,19 @@ def attribute_names(mapper: Mapper[Any]) -> list[str]:
 
 
 def candidates(name: str, info: FieldInfo) -> Iterator[str]:
-    """The names under which a field may find its attribute: its own, then its validation alias."""
+    """The names under which a field may find its attribute: its own, then its validation aliases."""
     yield name
+    yield from aliases(info)
+
+
+def aliases(info: FieldInfo) -> Iterator[str]:
+    """A field's validation aliases, as far as they are names."""
     alias = info.validation_alias
-    if isinstance(alias, str):
-        yield alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    for choice in choices:
+        path = choice.path if isinstance(choice, AliasPath) else [choice]
+        if len(path) == 1 and isinstance(path[0], str):
+            yield path[0]
 
 
 def schema_fields(schema: type[BaseModel], model: type[Any], where: str) -> tuple[SchemaField, ...]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_origin
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator, StringConstraints, WrapValidator
+from pydantic.fields import FieldInfo
 from sqlalchemy import inspect
-from sqlalchemy.orm import ColumnProperty, RelationshipProperty
+from sqlalchemy.orm import ColumnProperty, RelationshipDirection, RelationshipProperty
 from sqlalchemy.sql.util import ClauseAdapter
 
 from fastapix5.exceptions import ImproperlyConfigured
-from fastapix5.schemas.bounds import python_type, unwrap
-from fastapix5.schemas.mapping import SchemaField, key_of, mapper_of, nested_schema, schema_fields
+from fastapix5.schemas.bounds import python_type, strip_optional, unwrap
+from fastapix5.schemas.mapping import SchemaField, aliases, key_of, mapper_of, nested_schema, schema_fields
+
+RULES = (AfterValidator, BeforeValidator, WrapValidator, PlainValidator, StringConstraints)
+TRANSFORMATIONS = ("str_strip_whitespace", "str_to_lower", "str_to_upper")
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,9 @@ class Selection:
     @cached_property
     def input_names(self) -> Mapping[str, str]:
         """For validation: under which key pydantic expects each field."""
-        by_name = self.schema.model_config.get("populate_by_name") or self.schema.model_config.get("validate_by_name")
-        return {
-            name: name if by_name or not isinstance(info.validation_alias, str) else info.validation_alias
-            for name, info in self.schema.model_fields.items()
-        }
+        if self.schema.model_config.get("validate_by_alias") is False:
+            return {name: name for name in self.schema.model_fields}
+        return {name: next(aliases(info), name) for name, info in self.schema.model_fields.items()}
 
     def build(self, values: dict[str, Any]) -> BaseModel:
         """Return the instance for ``values`` (by field name), validated only where that can change anything."""
@@ -77,7 +79,9 @@ class Selection:
         instance = self.schema.__new__(self.schema)
         object.__setattr__(instance, "__dict__", values)
         object.__setattr__(instance, "__pydantic_fields_set__", set(values))
-        object.__setattr__(instance, "__pydantic_extra__", None)
+        object.__setattr__(
+            instance, "__pydantic_extra__", {} if self.schema.model_config.get("extra") == "allow" else None
+        )
         object.__setattr__(instance, "__pydantic_private__", None)
         return instance
 
@@ -94,13 +98,16 @@ class Selection:
         return self.build(values)
 
 
-def select_for(schema: type[BaseModel], model: type[Any], where: str) -> Selection:
+def select_for(
+    schema: type[BaseModel], model: type[Any], where: str, above: tuple[type[BaseModel], ...] = ()
+) -> Selection:
     """Compile what ``schema`` selects of ``model``.
 
     Args:
         schema: A read schema; nested schemas stand for relationships.
         model: A mapped class.
         where: Opens the sentence of an error: ``FlightViewSet.read_schema``.
+        above: The schemas that this one is nested in.
 
     Raises:
         ImproperlyConfigured: A field stands for nothing, or for something of another kind.
@@ -112,18 +119,26 @@ def select_for(schema: type[BaseModel], model: type[Any], where: str) -> Selecti
     for field in schema_fields(schema, model, where):
         descriptor = mapper.attrs.get(field.attribute)
         if isinstance(descriptor, RelationshipProperty):
-            relations.append(_relation(field, descriptor, schema, where))
-            continue
-        columns.append(field)
-        if not isinstance(descriptor, ColumnProperty) or not same_type(field, descriptor.columns[0].type):
-            validates = True
+            relations.append(_relation(field, descriptor, (*above, schema), where))
+            fits = shows_relation(field, descriptor)
+        else:
+            columns.append(field)
+            fits = isinstance(descriptor, ColumnProperty) and shows_column(field, descriptor.columns[0])
+        validates = validates or not fits
     return Selection(schema, model, tuple(columns), tuple(relations), validates)
 
 
 def _relation(
-    field: SchemaField, relationship: RelationshipProperty[Any], schema: type[BaseModel], where: str
+    field: SchemaField, relationship: RelationshipProperty[Any], above: tuple[type[BaseModel], ...], where: str
 ) -> Relation:
+    schema = above[-1]
     nested, many = nested_schema(field.info.annotation)
+    if nested in above:
+        raise ImproperlyConfigured(
+            where,
+            f"{schema.__name__}.{field.name} nests {nested.__name__} in itself, without end.",
+            "Nest another schema, which stops.",
+        )
     if nested is None or many is not bool(relationship.uselist):
         kind = "list[...] of a schema" if relationship.uselist else "a schema, or a schema | None"
         raise ImproperlyConfigured(
@@ -131,13 +146,12 @@ def _relation(
             f"{schema.__name__}.{field.name} stands for the relationship {relationship}.",
             f"Annotate it with {kind}, or name a column.",
         )
-    return Relation(field, many, select_for(nested, relationship.mapper.class_, where), relationship)
+    return Relation(field, many, select_for(nested, relationship.mapper.class_, where, above), relationship)
 
 
 def has_rules(schema: type[BaseModel]) -> bool:
-    """Whether a schema does more than hold values: validators, private attributes, a post-init hook, a root value."""
+    """Whether a schema does more than hold values: validators, private attributes, a constructor, a root value."""
     decorators = schema.__pydantic_decorators__
-    functional = ("AfterValidator", "BeforeValidator", "WrapValidator", "PlainValidator")
     return bool(
         decorators.validators
         or decorators.field_validators
@@ -146,11 +160,31 @@ def has_rules(schema: type[BaseModel]) -> bool:
         or schema.__private_attributes__
         or schema.__pydantic_root_model__
         or schema.model_post_init is not BaseModel.model_post_init
-        or any(type(item).__name__ in functional for info in schema.model_fields.values() for item in info.metadata)
+        or schema.__init__ is not BaseModel.__init__
+        or any(schema.model_config.get(name) for name in TRANSFORMATIONS)
+        or any(isinstance(item, RULES) for info in schema.model_fields.values() for item in all_metadata(info))
     )
 
 
-def same_type(field: SchemaField, column_type: Any) -> bool:
-    """Whether the column's values are of the field's own type already."""
-    leaf, *_ = unwrap(field.info.annotation)
-    return leaf is Any or leaf is python_type(column_type)
+def all_metadata(info: FieldInfo) -> tuple[Any, ...]:
+    """What annotates a field, outside and inside of its ``| None``."""
+    _, _, inside = unwrap(info.annotation)
+    return (*inside, *info.metadata)
+
+
+def shows_column(field: SchemaField, column: Any) -> bool:
+    """Whether the column's values, null included, are of the field's own type already."""
+    leaf, optional, _ = unwrap(field.info.annotation)
+    if leaf is Any:
+        return True
+    # Whether an expression can be null, nobody says.
+    return leaf is python_type(column.type) and (optional or not getattr(column, "nullable", True))
+
+
+def shows_relation(field: SchemaField, relationship: RelationshipProperty[Any]) -> bool:
+    """Whether what is found is of the field's own type already: a list, or None where there may be no row."""
+    inner, optional = strip_optional(field.info.annotation)
+    if relationship.uselist:
+        return get_origin(inner) is list
+    owns_key = relationship.direction is RelationshipDirection.MANYTOONE
+    return optional or (owns_key and not any(column.nullable for column in relationship.local_columns))

@@ -170,7 +170,9 @@ async def test_moments_are_aware(engine: AsyncEngine, database: str, source: dat
     """Both databases return UTC, and both hours of the repeated one are there."""
     await loading.load(engine, source)
     async with session_scope():
-        hours = await QuerySet(Weather).filter(date=dt.date(2013, 11, 3), hour=1, origin="JFK").order_by("time_hour").all()
+        hours = (
+            await QuerySet(Weather).filter(date=dt.date(2013, 11, 3), hour=1, origin="JFK").order_by("time_hour").all()
+        )
     assert [hour.time_hour for hour in hours] == [dt.datetime(2013, 11, 3, h, tzinfo=dt.UTC) for h in (5, 6)]
     assert {hour.time_hour.tzinfo for hour in hours} == {dt.UTC}
     assert WeatherRead.model_validate(hours[0]).time_hour == hours[0].time_hour

@@ -55,7 +55,7 @@ class Author(Base):
     name: Mapped[str | None] = mapped_column(String(40))
     rank: Mapped[int | None]
     mentor_id: Mapped[int | None] = mapped_column(ForeignKey("author.id"))
-    mentor: Mapped[Author | None] = relationship(remote_side=[id], back_populates="pupils")
+    mentor: Mapped[Author | None] = relationship(remote_side="Author.id", back_populates="pupils")
     pupils: Mapped[list[Author]] = relationship(back_populates="mentor")
     books: Mapped[list[Book]] = relationship(back_populates="author", passive_deletes="all")
 
@@ -109,7 +109,7 @@ class Chapter(Base):
     book: Mapped[Book] = relationship(back_populates="chapters")
 
 
-Book.chapter_count = column_property(  # type: ignore[attr-defined]
+Book.chapter_count = column_property(
     select(func.count(Chapter.id)).where(Chapter.book_id == Book.id).correlate(Book.__table__).scalar_subquery()
 )
 
@@ -145,7 +145,7 @@ class Order(Base):
     id: Mapped[int] = mapped_column("Select", primary_key=True)
     group: Mapped[str] = mapped_column("group", String(10))
     parent_id: Mapped[int | None] = mapped_column("Parent Id", ForeignKey("Order.Select"))
-    parent: Mapped[Order | None] = relationship(remote_side=[id])
+    parent: Mapped[Order | None] = relationship(remote_side="Order.id")
 
 
 def next_number() -> int:
@@ -184,6 +184,21 @@ class Employee(Person):
     id: Mapped[int] = mapped_column(ForeignKey(Person.id), primary_key=True)
     salary: Mapped[int]
     __mapper_args__ = {"polymorphic_identity": "employee"}
+
+
+class Animal(Base):
+    """The root of a single-table inheritance."""
+
+    __tablename__ = "animal"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(20))
+    kind: Mapped[str] = mapped_column(String(10))
+    __mapper_args__ = {"polymorphic_on": kind, "polymorphic_identity": "animal"}
+
+
+class Dog(Animal):
+    __mapper_args__ = {"polymorphic_identity": "dog"}
 
 
 class Draft(Base):
@@ -298,7 +313,7 @@ COPIES = [
 def fill(connection: Connection) -> None:
     """Create every table, and rows for those that tests read."""
     Base.metadata.create_all(connection)
-    for target, rows in (
+    filled: list[tuple[Any, Any]] = [
         (Author, AUTHORS),
         (Book, BOOKS),
         (Tag, TAGS),
@@ -306,7 +321,8 @@ def fill(connection: Connection) -> None:
         (Chapter, CHAPTERS),
         (Shelf, SHELVES),
         (Copy, COPIES),
-    ):
+    ]
+    for target, rows in filled:
         connection.execute(insert(target), rows)
     if connection.dialect.name == "postgresql":
         for table in ("author", "book", "tag", "chapter", "copy"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,16 +124,16 @@ class Tree:
         return ~found if self.kind == "not" else found
 
 
-COMPARE = {
+COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "exact": operator.eq,
     "ne": operator.ne,
     "in": lambda found, values: found in values,
     "not_in": lambda found, values: found not in values,
     "isnull": lambda found, value: (found is None) is value,
-    **{
-        name: (lambda found, value, compare=compare: found is not None and compare(found, value))
-        for name, compare in (("gt", operator.gt), ("gte", operator.ge), ("lt", operator.lt), ("lte", operator.le))
-    },
+    "gt": lambda found, value: found is not None and found > value,
+    "gte": lambda found, value: found is not None and found >= value,
+    "lt": lambda found, value: found is not None and found < value,
+    "lte": lambda found, value: found is not None and found <= value,
 }
 
 Binding = dict[tuple[str, ...], Row | None]
@@ -161,7 +161,7 @@ def bindings(paths: list[tuple[str, ...]], bound: Binding) -> Iterator[Binding]:
         return
     path, *rest = paths
     above = bound[path[:-1]]
-    found = above.related[path[-1]] if above is not None else []
+    found: list[Row | None] = [*above.related[path[-1]]] if above is not None else []
     for choice in found or [None]:
         yield from bindings(rest, {**bound, path: choice})
 
@@ -173,8 +173,8 @@ def true_for(tree: Leaf | Tree, row: Row, binding: Binding) -> bool:
         return bool(COMPARE[tree.lookup](None if there is None else there.values[tree.attribute], tree.value))
     if tree.kind == "not":
         return not holds(tree.children[0], row)
-    test = all if tree.kind == "and" else any
-    return test(true_for(child, row, binding) for child in tree.children)
+    found = (true_for(child, row, binding) for child in tree.children)
+    return all(found) if tree.kind == "and" else any(found)
 
 
 COLUMNS: list[tuple[tuple[str, ...], str, list[Any]]] = [

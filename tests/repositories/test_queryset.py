@@ -110,9 +110,12 @@ def test_a_slice_has_no_step_and_no_negative_end() -> None:
 def test_what_would_change_a_slice_is_refused() -> None:
     """Filter first, then cut."""
     cut = QuerySet(Author)[:3]
-    for change in (lambda: cut.filter(id=1), lambda: cut.exclude(id=1), lambda: cut.order_by("id")):
-        with pytest.raises(TypeError, match="slice"):
-            change()
+    with pytest.raises(TypeError, match="slice"):
+        cut.filter(id=1)
+    with pytest.raises(TypeError, match="slice"):
+        cut.exclude(id=1)
+    with pytest.raises(TypeError, match="slice"):
+        cut.order_by("id")
 
 
 async def test_an_offset_beyond_the_database_is_out_of_range(scope: None) -> None:
@@ -169,7 +172,7 @@ async def test_a_relation_that_was_not_asked_for_raises(scope: None) -> None:
     """It never loads silently; one that was asked for is there."""
     book = await QuerySet(Book).get(id=1)
     for name in ("author", "tags"):
-        with pytest.raises(InvalidRequestError, match="raiseload|lazy"):
+        with pytest.raises(InvalidRequestError, match=r"raiseload|lazy"):
             getattr(book, name)
 
 
@@ -183,11 +186,11 @@ async def test_related_rows_load_with_the_objects(scope: None, statements: State
     assert books[3].author is None
     assert sorted(tag.word for tag in books[4].tags) == ["new", "rare"]
     statements.reset()
-    book = await QuerySet(Book).select_related("author__mentor").prefetch_related("author__books").get(id=3)
+    book = await QuerySet(Book).select_related("author__mentor").prefetch_related("chapters__book").get(id=3)
     assert await statements.count() == 2
     assert book.author is not None
     assert book.author.mentor is not None
-    assert (book.author.mentor.name, book.author.books) == ("Ada", [book])
+    assert (book.author.mentor.name, book.chapters) == ("Ada", [])
 
 
 async def test_an_unknown_relation_to_load_is_refused() -> None:

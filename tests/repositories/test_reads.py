@@ -225,7 +225,7 @@ async def test_a_schema_that_fits_no_model_stops(scope: None) -> None:
     class Wrong(BaseModel):
         wrod: str
 
-    with pytest.raises(ImproperlyConfigured, match='Wrong.wrod stands for no attribute of Tag. Did you mean "word"'):
+    with pytest.raises(ImproperlyConfigured, match=r'Wrong\.wrod stands for no attribute of Tag\. Did you mean "word"'):
         await QuerySet(Tag).as_schema(Wrong)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,6 +16,7 @@ from fastapix5 import (
     AllowAny,
     BaseAuthentication,
     BaseFilterBackend,
+    BasePermission,
     FilterSetBackend,
     HasScope,
     IsAuthenticated,
@@ -28,6 +29,7 @@ from fastapix5 import (
     setup,
 )
 from fastapix5.exceptions import AuthenticationFailed
+from fastapix5.viewsets import ByAction
 from tests.requests import schemas
 from tests.requests.models import Badge, Company, Department, Desk, Employee, Label, Note, Room
 
@@ -54,7 +56,8 @@ def token(name: str, *scopes: str) -> dict[str, str]:
 
 ADA = token("ada")
 FILTERS: list[type[BaseFilterBackend]] = [FilterSetBackend, SearchFilter, OrderingFilter]
-OPEN_READS = {Action.LIST: [AllowAny], Action.RETRIEVE: [AllowAny], ...: [IsAuthenticated]}
+Permissions = ByAction[Sequence[type[BasePermission] | BasePermission | str]]
+OPEN_READS: Permissions = {Action.LIST: [AllowAny], Action.RETRIEVE: [AllowAny], ...: [IsAuthenticated]}
 
 
 class CompanyViewSet(ModelViewSet[Company]):
@@ -64,7 +67,7 @@ class CompanyViewSet(ModelViewSet[Company]):
     create_schema = schemas.CompanyCreate
     update_schema = schemas.CompanyUpdate
     authentication_classes = [TokenAuthentication]
-    permission_classes = OPEN_READS
+    permission_classes: Permissions = OPEN_READS
     filter_backends = FILTERS
     filterset_fields = {"id": ["exact", "in", "range"], "name": ["exact", "in", "icontains"], "vat": ["isnull"]}
     search_fields = ["name"]
@@ -79,7 +82,7 @@ class DepartmentViewSet(ModelViewSet[Department]):
     create_schema = schemas.DepartmentIn
     update_schema = schemas.DepartmentIn
     authentication_classes = [TokenAuthentication]
-    permission_classes = OPEN_READS
+    permission_classes: Permissions = OPEN_READS
 
 
 class EmployeeViewSet(ModelViewSet[Employee]):
@@ -87,7 +90,7 @@ class EmployeeViewSet(ModelViewSet[Employee]):
     create_schema = schemas.EmployeeIn
     update_schema = schemas.EmployeeIn
     authentication_classes = [TokenAuthentication]
-    permission_classes = OPEN_READS
+    permission_classes: Permissions = OPEN_READS
 
 
 class EmployeeDetailViewSet(ReadOnlyModelViewSet[Employee]):

@@ -95,43 +95,42 @@ async def test_spellings_of_json(client: httpx2.AsyncClient, content_type: str) 
     assert (await post(client, VALID, **{"Content-Type": content_type})).status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [
-        (b"{", "invalid_json"),
-        (b"nonsense", "invalid_json"),
-        (b'{"name": "a",}', "invalid_json"),
-        (b'{"name": NaN}', "invalid_json"),
-        (b'{"name": Infinity}', "invalid_json"),
-        (b'{"name": "\xff", "slug": "a"}', "invalid_json"),
-        (b'{"name": "\\ud800", "slug": "a"}', "invalid_json"),
-        (b'{"\\ud800": 1}', "invalid_json"),
-        ("﻿{}".encode("utf-16"), "invalid_json"),
-        (b"[" * 33 + b"]" * 33, "too_deep"),
-        (b'{"a":' * 33 + b"1" + b"}" * 33, "too_deep"),
-        (b"[" * 900 + b"]" * 900, "too_deep"),
-        (b'{"a":' * 900 + b"1" + b"}" * 900, "too_deep"),
-        (b"[" * 100_000, "too_deep"),
-        (b'{"name": "a\\u0000b", "slug": "a"}', "nul_character"),
-        (b'{"na\\u0000me": "a"}', "nul_character"),
-        (b'{"name": 1e999}', "finite_number"),
-        (b'{"name": -1e999}', "finite_number"),
-    ],
-)
-async def test_json_that_nobody_takes_is_422(client: httpx2.AsyncClient, content: bytes, code: str) -> None:
+REFUSED: list[tuple[bytes, str]] = [
+    (b"{", "invalid_json"),
+    (b"nonsense", "invalid_json"),
+    (b'{"name": "a",}', "invalid_json"),
+    (b'{"name": NaN}', "invalid_json"),
+    (b'{"name": Infinity}', "invalid_json"),
+    (b'{"name": "\xff", "slug": "a"}', "invalid_json"),
+    (b'{"name": "\\ud800", "slug": "a"}', "invalid_json"),
+    (b'{"\\ud800": 1}', "invalid_json"),
+    ("﻿{}".encode("utf-16"), "invalid_json"),
+    (b"[" * 33 + b"]" * 33, "too_deep"),
+    (b'{"a":' * 33 + b"1" + b"}" * 33, "too_deep"),
+    (b"[" * 900 + b"]" * 900, "too_deep"),
+    (b'{"a":' * 900 + b"1" + b"}" * 900, "too_deep"),
+    (b"[" * 100_000, "too_deep"),
+    (b'{"name": "a\\u0000b", "slug": "a"}', "nul_character"),
+    (b'{"na\\u0000me": "a"}', "nul_character"),
+    (b'{"name": 1e999}', "finite_number"),
+    (b'{"name": -1e999}', "finite_number"),
+]
+
+
+async def test_json_that_nobody_takes_is_422(client: httpx2.AsyncClient) -> None:
     """What is no JSON, too deep, or holds what no database does is refused with a place in the body."""
-    response = await post(client, content)
-    assert response.status_code == 422
-    assert response.json()["code"] == code, response.text
-    assert [error["loc"][0] for error in response.json()["errors"]] == ["body"]
+    for content, code in REFUSED:
+        response = await post(client, content)
+        assert (response.status_code, response.json()["code"]) == (422, code), content[:40]
+        assert [error["loc"][0] for error in response.json()["errors"]] == ["body"]
 
 
-@pytest.mark.parametrize("content", [b"[]", b'"x"', b"1", b"null", b"true", b"[{}]"])
-async def test_a_body_that_is_no_object_is_422(client: httpx2.AsyncClient, content: bytes) -> None:
+async def test_a_body_that_is_no_object_is_422(client: httpx2.AsyncClient) -> None:
     """JSON of another kind is refused at the body itself."""
-    response = await post(client, content)
-    assert response.status_code == 422
-    assert response.json()["errors"][0]["loc"] == ["body"]
+    for content in (b"[]", b'"x"', b"1", b"null", b"true", b"[{}]"):
+        response = await post(client, content)
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["loc"] == ["body"]
 
 
 async def test_every_wrong_field_is_named(client: httpx2.AsyncClient) -> None:

@@ -15,6 +15,7 @@ from tests.requests.app import (
     CompanyViewSet,
     DepartmentViewSet,
     EmployeeViewSet,
+    Permissions,
     SecretViewSet,
     TokenAuthentication,
     token,
@@ -192,7 +193,7 @@ class SlugViewSet(ModelViewSet[Company]):
     update_schema = SlugRead
     lookup_field = "slug"
     authentication_classes = [TokenAuthentication]
-    permission_classes = OPEN_READS
+    permission_classes: Permissions = OPEN_READS
 
 
 async def test_a_parent_is_found_by_another_column(serve: Serve) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
@@ -118,11 +118,15 @@ async def test_a_refused_caller_spends_no_quota(serve: Serve) -> None:
 @on_sqlite
 async def test_parameters_come_before_dependencies(serve: Serve) -> None:
     """A wrong path or query is refused before a FastAPI dependency runs; a dependency runs before any look-up."""
-    ran = []
+    ran: list[int] = []
+
+    def run() -> int:
+        ran.append(1)
+        return 1
 
     class Counted(DepartmentViewSet):
         @action(detail=True)
-        async def touch(self, seen: int = Depends(lambda: ran.append(1) or 1)) -> int:
+        async def touch(self, seen: Annotated[int, Depends(run)]) -> int:
             return seen
 
     client = serve(Counted(permission_classes=[AllowAny]))

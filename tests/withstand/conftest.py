@@ -75,3 +75,19 @@ def both(example_urls: Mapping[str, str]) -> Iterator[Both]:
 def example(request: pytest.FixtureRequest, both: Both) -> Served:
     """The example's API: the test runs once on each engine."""
     return both.apis[request.param]
+
+
+@pytest.fixture(scope="module")
+def nothing_written(both: Both) -> Iterator[None]:
+    """After the tests of a module every flight is as it was before, on both engines."""
+    before = both.contents()
+    yield
+    assert both.contents() == before
+
+
+@pytest.fixture
+def nothing_written_here(both: Both) -> Iterator[None]:
+    """The same after each test, so that the guilty one is known; for the engine that is quickly asked."""
+    before = both.apis["sqlite"].contents()
+    yield
+    assert both.apis["sqlite"].contents() == before

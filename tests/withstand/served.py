@@ -49,14 +49,14 @@ class Answer:
         return [tuple(error["loc"]) for error in self.json().get("errors", [])]
 
     def summary(self) -> Any:
-        """What must not differ between engines: the status, and the problem without its ``request_id``."""
+        """What must not differ between engines: how many rows were found, or the problem without its ``request_id``."""
         if self.status < 400 or not self.content:
-            return self.status
+            return self.status, self.json().get("count") if self.content.startswith(b'{"count"') else None
         problem = self.json()
         return self.status, {key: value for key, value in problem.items() if key != "request_id"}
 
 
-@dataclass
+@dataclass(eq=False)
 class Api:
     """A served application.
 
@@ -155,6 +155,7 @@ def serving(url: str, application: str = "example_project.app:app", **settings: 
     with tempfile.TemporaryDirectory() as folder, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(2048)
+        port = listener.getsockname()[1]
         log = Path(folder, "log")
         command = [sys.executable, "-m", "tests.withstand.serving", application, str(listener.fileno())]
         with log.open("wb") as file:
@@ -162,7 +163,11 @@ def serving(url: str, application: str = "example_project.app:app", **settings: 
                 command, cwd=ROOT, env=environment, pass_fds=[listener.fileno()], stdout=file, stderr=file
             )
         try:
-            yield Api(process, listener.getsockname()[1], log)
+            api = Api(process, port, log)
+            # It waits in the socket's queue until the process is ready.
+            listener.close()
+            api.state()
+            yield api
         finally:
             process.send_signal(signal.SIGTERM)
             try:

@@ -1,0 +1,93 @@
+"""What a project imports: one sorted list of documented, typed names."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import resources
+from typing import Any
+
+import pytest
+
+import fastapix5
+
+OURS = {name: getattr(fastapix5, name) for name in fastapix5.__all__}
+CLASSES = {name: found for name, found in OURS.items() if inspect.isclass(found)}
+FUNCTIONS = {name: found for name, found in OURS.items() if inspect.isfunction(found)}
+
+
+def own_methods(cls: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The public methods and properties that a class has from this package."""
+    for name in dir(cls):
+        owner = next((owner for owner in cls.__mro__ if name in vars(owner)), object)
+        found = inspect.getattr_static(cls, name)
+        function = getattr(found, "fget", None) or getattr(found, "func", None) or getattr(found, "__func__", found)
+        is_ours = owner.__module__.startswith("fastapix5.")
+        if is_ours and not name.startswith("_") and inspect.isfunction(function):
+            yield f"{owner.__name__}.{name}", function
+
+
+METHODS = dict(found for cls in CLASSES.values() for found in own_methods(cls))
+
+
+def test_names_are_sorted() -> None:
+    """``__all__`` is sorted, and each name is there once."""
+    assert fastapix5.__all__ == sorted(set(fastapix5.__all__))
+
+
+def test_names_are_all_that_is_public() -> None:
+    """Whatever the package imports for its users is in ``__all__``; the rest are its own modules."""
+    public = {
+        name for name, found in vars(fastapix5).items() if not name.startswith("_") and not inspect.ismodule(found)
+    }
+    assert public == set(fastapix5.__all__)
+
+
+def test_package_is_typed() -> None:
+    """``py.typed`` tells type checkers to read the package."""
+    assert resources.files("fastapix5").joinpath("py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", [*CLASSES, *FUNCTIONS, *METHODS])
+def test_public_name_has_a_docstring(name: str) -> None:
+    """Every public class, function and method says in one line what it promises."""
+    found = {**CLASSES, **FUNCTIONS, **METHODS}[name]
+    first = (found.__doc__ or "").strip().partition("\n")[0]
+    assert first, f"{name} has no docstring"
+    assert first.endswith((".", ":")), f"{name}: {first!r} is no sentence"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_says_what_it_takes(name: str) -> None:
+    """A function of several parameters has a section on them, or names them in its sentences."""
+    function = FUNCTIONS[name]
+    for parameter in inspect.signature(function).parameters.values():
+        assert (
+            re.search(rf"\b{parameter.name}\b", function.__doc__ or "")
+            or len(inspect.signature(function).parameters) == 1
+        ), f"{name} does not tell of {parameter.name}"
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *METHODS])
+def test_function_is_typed(name: str) -> None:
+    """Every parameter and every answer of a public function has a type."""
+    functions: dict[str, Callable[..., Any]] = {**FUNCTIONS, **METHODS}
+    signature = inspect.signature(functions[name])
+    parameters = [found for found in list(signature.parameters.values()) if found.name not in ("self", "cls")]
+    assert all(found.annotation is not found.empty for found in parameters)
+    assert signature.return_annotation is not signature.empty
+
+
+def test_import_reads_no_settings() -> None:
+    """Importing the package reads no environment, connects to nothing and loads no optional part."""
+    code = (
+        "import sys, fastapix5\n"
+        "assert not {'typer', 'uvicorn', 'alembic', 'rich'} & set(sys.modules)\n"
+        "from fastapix5.db.engines import _without_loop, _by_loop\n"
+        "assert not _without_loop and not _by_loop\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
