@@ -77,7 +77,7 @@ def read_source(folder: Path | None) -> data.Source:
 
 def make_token(airline: str, user: str, days: int) -> str:
     """Return a token of a member of the airline's staff, signed with the project's key."""
-    from fastapix5.tokens import encode  # noqa: PLC0415  (migrate and load start faster without it)
+    from fastapix5.tokens import encode
 
     claims = {"sub": user, "tenant_id": airline, "scope": "flights.write"}
     return encode(claims, lifetime=timedelta(days=days))
@@ -152,7 +152,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen on 127.0.0.1.")] = 8000,
 ) -> None:
     """Migrate, load the flights where there are none, and serve them."""
-    import uvicorn  # noqa: PLC0415  (only this command needs it)
+    import uvicorn
 
     run(prepare(source, limit))
     print_welcome(f"http://{HOST}:{port}")

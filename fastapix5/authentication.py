@@ -31,7 +31,7 @@ class BaseAuthentication(ABC):
             AuthenticationFailed: There are such credentials and they do not hold.
         """
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
+    def authenticate_header(self, request: Request) -> str:
         """Return the value of ``WWW-Authenticate`` in a 401; the class's name without "Authentication" by default."""
         return type(self).__name__.removesuffix("Authentication") or "Credentials"
 
@@ -69,7 +69,7 @@ class JWTAuthentication(BaseAuthentication):
         token = bearer_token(request)
         return None if token is None else access_from_claims(self._rules.decode(token))
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
+    def authenticate_header(self, request: Request) -> str:
         """Return ``Bearer``."""
         return "Bearer"
 

@@ -2,7 +2,7 @@
 
 ::
 
-    Error
+Error:
     ├── ImproperlyConfigured         a declaration or a setting is wrong; the start stops
     ├── ScopeRequired                a query outside any session scope
     ├── UnflushedChanges             a scope ends with changes that were never written
@@ -253,41 +253,57 @@ class IntegrityViolation(DatabaseError):
 
 
 class UniqueViolation(IntegrityViolation):
+    """Another row has these values already."""
+
     code = "unique"
     message = "A row with this value exists already."
 
 
 class ForeignKeyViolation(IntegrityViolation):
+    """A reference names a row that is not there, or out of reach."""
+
     code = "reference"
     message = "The row that this refers to does not exist."
 
 
 class ProtectedRow(ForeignKeyViolation):
+    """The row cannot go, since others refer to it."""
+
     code = "protected"
     message = "Other rows still refer to this one."
 
 
 class NotNullViolation(IntegrityViolation):
+    """A value is missing where the table asks for one."""
+
     code = "null"
     message = "This field may not be null."
 
 
 class CheckViolation(IntegrityViolation):
+    """A value breaks a CHECK constraint."""
+
     code = "check"
     message = "The value breaks a rule of the data."
 
 
 class LengthViolation(IntegrityViolation):
+    """A text is longer than its column."""
+
     code = "too_long"
     message = "The value is too long."
 
 
 class RangeViolation(IntegrityViolation):
+    """A number or time is outside its column's range."""
+
     code = "out_of_range"
     message = "The value is out of range."
 
 
 class TypeViolation(IntegrityViolation):
+    """A value is not of its column's type."""
+
     code = "type"
     message = "The value has the wrong type."
 

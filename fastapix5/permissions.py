@@ -39,11 +39,11 @@ class BasePermission(metaclass=_Composable):
 
     requires_authentication: bool = False
 
-    def has_permission(self, request: Request, view: Any) -> Verdict:  # noqa: ARG002
+    def has_permission(self, request: Request, view: Any) -> Verdict:
         """Return whether the caller may make this request; asked before any row is looked up."""
         return True
 
-    def has_object_permission(self, request: Request, view: Any, obj: Any) -> Verdict:  # noqa: ARG002
+    def has_object_permission(self, request: Request, view: Any, obj: Any) -> Verdict:
         """Return whether the caller may do this to ``obj``; asked after ``has_permission``, never for a list."""
         return True
 
@@ -63,7 +63,7 @@ class BasePermission(metaclass=_Composable):
 class AllowAny(BasePermission):
     """Everybody."""
 
-    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
+    def has_permission(self, request: Request, view: Any) -> bool:
         """Return True."""
         return True
 
@@ -73,7 +73,7 @@ class IsAuthenticated(BasePermission):
 
     requires_authentication = True
 
-    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
+    def has_permission(self, request: Request, view: Any) -> bool:
         """Return whether somebody is named."""
         access: Access = view.access
         return access.is_authenticated
@@ -99,7 +99,7 @@ class HasScope(BasePermission):
         """Return the first of these scopes that the access has, or None."""
         return next((Scope(scope) for scope in self.scopes if scope in access.scopes), None)
 
-    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
+    def has_permission(self, request: Request, view: Any) -> bool:
         """Return whether the access is authenticated and has one of the scopes."""
         access: Access = view.access
         return access.is_authenticated and self.granting(access) is not None
@@ -236,7 +236,7 @@ def _is_permission(value: object) -> bool:
     return isinstance(value, (BasePermission, _Composable))
 
 
-def _both(left: object, right: object, join: type[And] | type[Or]) -> BasePermission:
+def _both(left: object, right: object, join: type[And | Or]) -> BasePermission:
     return join(as_instance(left), as_instance(right)) if _is_permission(right) else NotImplemented
 
 

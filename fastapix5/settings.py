@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast
 from urllib.parse import urlsplit
@@ -236,7 +237,7 @@ def _find_module() -> ModuleType | None:
         return sys.modules["settings"]
     spec = importlib.util.find_spec("settings")
     # A "settings" among the installed packages is some distribution's own, not the project's.
-    if spec is None or not spec.origin or {"site-packages", "dist-packages"} & set(spec.origin.split(os.sep)):
+    if spec is None or not spec.origin or {"site-packages", "dist-packages"} & set(Path(spec.origin).parts):
         return None
     return importlib.import_module("settings")
 

@@ -265,12 +265,12 @@ def _limiter() -> RateLimiter:
     from slowapi import Limiter
 
     class BoundedMemoryStorage(_Windows, Storage):
-        STORAGE_SCHEME = ["fastapix5"]  # noqa: RUF012
+        STORAGE_SCHEME = ["fastapix5"]
 
     class Configuration(Limiter):
         """Holds storage and strategy; takes nothing from RATELIMIT_* variables or a ``.env`` file."""
 
-        def get_app_config(self, key: str, default_value: Any = None) -> Any:  # noqa: ARG002
+        def get_app_config(self, key: str, default_value: Any = None) -> Any:
             return default_value
 
     made = Configuration(

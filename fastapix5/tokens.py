@@ -31,7 +31,7 @@ INVALID = "The token is not valid."
 EXPIRED = "The token has expired."
 
 
-class _Refused(Exception):  # noqa: N818
+class _Refused(Exception):
     """A check failed; its text is the reason that the caller is told."""
 
 
@@ -64,7 +64,7 @@ class TokenRules:
             _text(claims["sub"])
         except _Refused as refusal:
             raise AuthenticationFailed(str(refusal)) from None
-        except Exception:  # python-jose raises outside its own tree too: RecursionError, TypeError, OverflowError.
+        except Exception:  # noqa: BLE001  (python-jose raises RecursionError, TypeError and OverflowError too)
             raise AuthenticationFailed(INVALID) from None
         return claims
 
@@ -276,7 +276,7 @@ def _checked_secret(key: str | bytes) -> bytes:
         raise _no_secret("The key is an asymmetric key or a certificate, not a secret.")
     try:
         _signer(secret)
-    except Exception:
+    except Exception:  # noqa: BLE001  (whatever it is, the key is no secret)
         # python-jose refuses PEM and OpenSSH keys by itself.
         raise _no_secret("The key is an asymmetric key or a certificate, not a secret.") from None
     return secret

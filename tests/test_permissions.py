@@ -1,7 +1,5 @@
 """Permissions: what each says, and what &, | and ~ make of them."""
 
-# ruff: noqa: ARG002 (the arguments of a hook are fixed)
-
 from __future__ import annotations
 
 import itertools

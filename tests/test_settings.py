@@ -47,7 +47,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def run(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run code in a new process that stands in ``folder``."""
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
 

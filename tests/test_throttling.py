@@ -1,7 +1,5 @@
 """Throttling: who shares a quota, how large it is, and how long one waits."""
 
-# ruff: noqa: ARG002 (the arguments of a hook are fixed)
-
 from __future__ import annotations
 
 import os
@@ -395,7 +393,7 @@ def test_no_environment_and_no_dotenv_is_read(tmp_path: Path) -> None:
         "print(type(_limiter()).__name__, threading.active_count())"
     )
     environment = {**os.environ, "RATELIMIT_STRATEGY": "nonsense", "RATELIMIT_DEFAULT": "1/day"}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=tmp_path,
         env=environment,
@@ -412,5 +410,5 @@ def test_libraries_load_when_used() -> None:
         "import sys, fastapix5.throttling, fastapix5.authentication;"
         "print([name for name in ('slowapi', 'limits', 'jose') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -78,7 +78,7 @@ class Reader:
             case "sql":
                 return self._traced()
             case _:
-                from tests.documentation.layers import drawn_layers  # noqa: PLC0415  (reads every import)
+                from tests.documentation.layers import drawn_layers
 
                 return drawn_layers()
 

@@ -23,6 +23,6 @@ def example_project_settings() -> Iterator[None]:
 @pytest.fixture
 def example_app(example_project_settings: None) -> FastAPI:
     """The example, compiled under its own settings when it is first imported."""
-    from example_project.app import app  # noqa: PLC0415
+    from example_project.app import app
 
     return app

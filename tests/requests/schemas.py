@@ -125,3 +125,8 @@ class NoteRead(BaseModel):
 
 class NoteIn(BaseModel):
     body: str
+
+
+class NoteMove(BaseModel):
+    label: str
+    body: str

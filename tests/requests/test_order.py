@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import httpx2
 import pytest
@@ -11,6 +11,7 @@ from fastapi import Depends
 
 from fastapix5 import AllowAny, BasePermission, BaseThrottle, IsAuthenticated, ModelViewSet, action
 from fastapix5.exceptions import Throttled
+from fastapix5.repositories import forget_policies
 from tests.conftest import on_postgresql, on_sqlite
 from tests.requests.app import (
     ADA,
@@ -18,13 +19,15 @@ from tests.requests.app import (
     CompanyViewSet,
     DepartmentViewSet,
     EmployeeViewSet,
+    LabelViewSet,
+    NoteViewSet,
     TokenAuthentication,
     token,
     tree,
 )
 from tests.requests.conftest import Serve
-from tests.requests.models import Company, Department
-from tests.requests.schemas import CompanyRead, DepartmentIn, DepartmentRead
+from tests.requests.models import Company, Department, Label
+from tests.requests.schemas import CompanyRead, DepartmentIn, DepartmentRead, NoteMove
 from tests.statements import Statements
 
 pytestmark = pytest.mark.anyio
@@ -126,7 +129,7 @@ async def test_parameters_come_before_dependencies(serve: Serve) -> None:
 
     class Counted(DepartmentViewSet):
         @action(detail=True)
-        async def touch(self, seen: Annotated[int, Depends(run)]) -> int:
+        async def touch(self, seen: int = Depends(run)) -> int:
             return seen
 
     client = serve(Counted(permission_classes=[AllowAny]))
@@ -165,6 +168,44 @@ async def test_a_conflict_below_a_missing_ancestor_is_404(client: httpx2.AsyncCl
     for path in ("/api/companies/99/departments/1/employees", "/api/companies/2/departments/1/employees"):
         response = await client.post(path, json={"name": "Eve", "e-mail": "eve@acme"}, headers=ADA)
         assert response.status_code == 404
+
+
+@pytest.mark.parametrize("hooks", [False, True])
+async def test_a_reference_out_of_reach_does_not_tell_of_missing_rows(serve: Serve, hooks: bool) -> None:
+    """A foreign key out of reach is 422 at its place; on a missing row, or below a missing parent, it is 404."""
+
+    class Notes(NoteViewSet):
+        create_schema = update_schema = NoteMove
+
+        def get_queryset(self) -> Any:
+            return super().get_queryset()
+
+    class Hooked(Notes):
+        async def perform_create(self, data: Any) -> Any:
+            return await super().perform_create(data)
+
+        async def perform_update(self, obj: Any, data: Any) -> Any:
+            return await super().perform_update(obj, data)
+
+    notes = (Hooked if hooks else Notes)()
+    labels = LabelViewSet(objects_filter=lambda access: Label.text != "hidden")
+    try:
+        client = serve(labels, notes, LabelViewSet(name="all"))
+        for text in ("seen", "too"):
+            assert (await client.post("/labels", json={"text": text})).status_code == 201
+        assert (await client.post("/labels", json={"text": "hidden"})).status_code == 403
+        created = await client.post("/notes", json={"label": "seen", "body": "x"})
+        assert created.status_code == 201
+        for label in ("hidden", "nowhere"):
+            body = {"label": label, "body": "y"}
+            for method, path in (("POST", "/notes"), ("PUT", "/notes/1"), ("PATCH", "/notes/1")):
+                response = await client.request(method, path, json=body)
+                assert (response.status_code, response.json()["code"]) == (422, "reference"), (method, label)
+                assert response.json()["errors"][0]["loc"] == ["body", "label"]
+            for method in ("PUT", "PATCH"):
+                assert (await client.request(method, "/notes/99", json=body)).status_code == 404, (method, label)
+    finally:
+        forget_policies()
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
