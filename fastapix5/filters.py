@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from fastapix5.exceptions import FieldError, ImproperlyConfigured, InvalidPattern, ValidationFailed, did_you_mean
 from fastapix5.parameters import Parameter, base_type
-from fastapix5.repositories import LOOKUPS, Lookup, Operand, Q, QuerySet, UnknownPath, resolve, walk
+from fastapix5.repositories import LOOKUPS, Lookup, Operand, Q, QuerySet, UnknownPath, many_on, resolve, walk
 from fastapix5.schemas import bounded, python_type
 from fastapix5.schemas.bounds import NO_NUL
 from fastapix5.settings import settings
@@ -68,6 +68,11 @@ class FilterDeclaration:
         if not hasattr(column, "type"):
             raise ImproperlyConfigured(
                 place, f'"{path}" is not a column.', "Name a column, or a relation and a column."
+            )
+        many = many_on(self.model, relations) if attribute.startswith("ordering") else None
+        if many is not None:
+            raise ImproperlyConfigured(
+                place, f'"{path}" crosses {many}, which leads to many rows.', "Order by a column of one row."
             )
         if "__".join((*relations, name)) not in self.shown and path not in self.allow_hidden:
             raise ImproperlyConfigured(

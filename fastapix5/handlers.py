@@ -45,6 +45,10 @@ class Body:
             raise self.error
         return body_values(self.values["data"], plan.fields, partial=plan.partial)
 
+    def sent(self, plan: BodyPlan) -> set[str]:
+        """The attributes that the body names, null or not."""
+        return set(body_values(self.values["data"], plan.fields, partial=True))
+
 
 @dataclass(frozen=True)
 class Ancestors:
@@ -339,26 +343,23 @@ async def _data(view: Any, body: Body, decide: Any) -> dict[str, Any]:
     Where the body is wrong, ``decide`` settles first whether the rows that the path names are there.
     """
     try:
-        data = body.data(view.plan.body)
-        return _with_parent(view, data)
+        return _with_parent(view, body)
     except Exception:
         if decide is not None:
             await decide(view)
         raise
 
 
-def _with_parent(view: Any, data: dict[str, Any]) -> dict[str, Any]:
-    for name, value in view.ancestors.values.items():
-        if data.get(name, value) not in (value, None):
-            location = view.plan.places.get(name, ("body", name))
-            place = view.plan.body.places.get(name, location)
-            raise ValidationFailed([FieldError(place, "contradicts_url", "The URL says otherwise.")])
-    creating = view.plan.body is not None and not view.plan.body.partial
-    return (
-        {**data, **view.ancestors.values}
-        if creating
-        else {k: v for k, v in data.items() if k not in view.ancestors.values}
-    )
+def _with_parent(view: Any, body: Body) -> dict[str, Any]:
+    plan: BodyPlan = view.plan.body
+    above = view.ancestors.values
+    data = body.data(plan)
+    for name in body.sent(plan) & above.keys():
+        if data[name] != above[name]:
+            raise ValidationFailed([FieldError(plan.places[name], "contradicts_url", "The URL says otherwise.")])
+    if plan.partial:
+        return {name: value for name, value in data.items() if name not in above}
+    return {**data, **above}
 
 
 async def _exists(view: Any) -> None:

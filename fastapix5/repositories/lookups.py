@@ -196,6 +196,16 @@ def walk(model: type[Any], path: str) -> tuple[tuple[str, ...], str, list[str], 
     return tuple(relations), _key(model, path, rest), rest, model
 
 
+def many_on(model: type[Any], relations: Sequence[str]) -> str | None:
+    """The first of ``relations`` that leads to many rows, such as ``Author.books``; None where each leads to one."""
+    for name in relations:
+        relationship = mapper_of(model).relationships[name]
+        if relationship.uselist:
+            return str(relationship)
+        model = relationship.mapper.class_
+    return None
+
+
 def _is_lookup(name: str) -> bool:
     return name in LOOKUPS or name in ALIASES
 

@@ -14,7 +14,7 @@ from fastapix5.db.errors import translated
 from fastapix5.db.sessions import get_session
 from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured, MultipleObjectsReturned
 from fastapix5.repositories.conditions import Condition, Q, to_sql
-from fastapix5.repositories.lookups import UnknownPath, walk
+from fastapix5.repositories.lookups import UnknownPath, many_on, walk
 from fastapix5.repositories.reads import Read, loader_options
 from fastapix5.repositories.writes import key_condition
 from fastapix5.schemas import Selection, key_of, select_for
@@ -245,14 +245,11 @@ class QuerySet(Generic[M]):
         return loader
 
     def _refuse_many(self, verb: str, path: str, relations: Sequence[str]) -> None:
-        model: type[Any] = self.model
-        for name in relations:
-            relationship = inspect(model).relationships[name]
-            if relationship.uselist:
-                raise ImproperlyConfigured(
-                    f"{self.model.__name__}.{verb}", f'"{path}" crosses {relationship}, which leads to many rows.'
-                )
-            model = relationship.mapper.class_
+        many = many_on(self.model, relations)
+        if many is not None:
+            raise ImproperlyConfigured(
+                f"{self.model.__name__}.{verb}", f'"{path}" crosses {many}, which leads to many rows.'
+            )
 
     def _refuse_slice(self, verb: str) -> None:
         if self.start or self.stop is not None:

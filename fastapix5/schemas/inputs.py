@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
 from fastapix5.exceptions import ImproperlyConfigured
-from fastapix5.schemas.bounds import tighten
 from fastapix5.schemas.mapping import SchemaField, mapper_of, schema_fields
+from fastapix5.schemas.tightening import tighten
 
 
 def input_schema(schema: type[BaseModel], model: type[Any], where: str) -> type[BaseModel]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fastapix5.exceptions import ImproperlyConfigured
 from tests.filters.conftest import Ask
 from tests.filters.shop import ThingViewSet
 
@@ -66,3 +67,12 @@ async def test_order_of_a_queryset_is_kept(ask: Ask) -> None:
 
     assert await ask(Own()) == [1, 2, 3, 4]
     assert await ask(Own(), "ordering=-name") == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("declared", [{"ordering_fields": ["tags__word"]}, {"ordering": ["-tags__word"]}])
+async def test_an_order_across_a_to_many_relation_stops_the_start(ask: Ask, declared: dict[str, list[str]]) -> None:
+    """It would repeat rows, or choose one of many."""
+    with pytest.raises(
+        ImproperlyConfigured, match=r'ordering.*: "tags__word" crosses Thing\.tags, which leads to many'
+    ):
+        await ask(ThingViewSet(**declared))

@@ -45,6 +45,16 @@ class Employee(Base):
     department: Mapped[Department] = relationship(back_populates="employees")
 
 
+class Car(Base):
+    """It may belong to nobody."""
+
+    __tablename__ = "cars"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    company_id: Mapped[int | None] = mapped_column(ForeignKey(Company.id))
+    plate: Mapped[str] = mapped_column(String(10))
+
+
 class Badge(Base):
     """Its foreign key is checked at commit, on both engines."""
 

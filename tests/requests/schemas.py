@@ -127,6 +127,16 @@ class NoteIn(BaseModel):
     body: str
 
 
-class NoteMove(BaseModel):
+class NoteMove(NoteIn):
     label: str
-    body: str
+
+
+class CarRead(BaseModel):
+    id: int
+    company_id: int | None
+    plate: str
+
+
+class CarIn(BaseModel):
+    company_id: int | None = None
+    plate: str

@@ -21,7 +21,8 @@ from tests.requests.app import (
     token,
 )
 from tests.requests.conftest import Serve
-from tests.requests.models import Company
+from tests.requests.models import Car, Company
+from tests.requests.schemas import CarIn, CarRead
 from tests.statements import Statements
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +91,30 @@ async def test_a_body_that_contradicts_the_url_is_422(client: httpx2.AsyncClient
         assert response.status_code == 422, (method, response.text)
         assert response.json()["errors"][0]["loc"] == ["body", "company_id"]
     assert (await client.get(ONE)).json()["count"] == 1
+
+
+class CarViewSet(ModelViewSet[Car]):
+    read_schema = CarRead
+    create_schema = CarIn
+    update_schema = CarIn
+    permission_classes = [AllowAny]
+
+
+async def test_a_null_that_contradicts_the_url_is_422(serve: Serve) -> None:
+    """A foreign key that may be null is refused as null below a parent, and is the parent's where it is absent."""
+    client = serve(RouterSchema(viewset=CompanyViewSet, children=[RouterSchema(viewset=CarViewSet)]))
+    created = await client.post("/companies/1/cars", json={"plate": "A"})
+    assert (created.status_code, created.json()["company_id"]) == (201, 1)
+    for method, path in (
+        ("POST", "/companies/1/cars"),
+        ("PUT", "/companies/1/cars/1"),
+        ("PATCH", "/companies/1/cars/1"),
+    ):
+        for value in (None, 2):
+            response = await client.request(method, path, json={"plate": "B", "company_id": value})
+            assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "contradicts_url")
+    response = await client.put("/companies/1/cars/1", json={"plate": "B"})
+    assert response.json() == {"id": 1, "company_id": 1, "plate": "B"}
 
 
 async def test_a_row_does_not_move_by_its_own_route(serve: Serve) -> None:

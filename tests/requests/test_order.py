@@ -27,7 +27,7 @@ from tests.requests.app import (
 )
 from tests.requests.conftest import Serve
 from tests.requests.models import Company, Department, Label
-from tests.requests.schemas import CompanyRead, DepartmentIn, DepartmentRead, NoteMove
+from tests.requests.schemas import CompanyRead, DepartmentIn, DepartmentRead, NoteIn, NoteMove
 from tests.statements import Statements
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +175,8 @@ async def test_a_reference_out_of_reach_does_not_tell_of_missing_rows(serve: Ser
     """A foreign key out of reach is 422 at its place; on a missing row, or below a missing parent, it is 404."""
 
     class Notes(NoteViewSet):
-        create_schema = update_schema = NoteMove
+        create_schema: type[NoteIn] = NoteMove
+        update_schema: type[NoteIn] = NoteMove
 
         def get_queryset(self) -> Any:
             return super().get_queryset()
