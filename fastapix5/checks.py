@@ -78,6 +78,9 @@ REPLACED: Mapping[str, str] = {
 
 NEAR = 0.85
 
+# A method, and a path with its parameters' names left out.
+Place = tuple[str, str]
+
 
 def check_class(cls: type[Any], base: type[Any]) -> None:
     """Refuse attributes of a viewset class that are near misses of known ones, and DRF's hooks that have no effect.
@@ -183,22 +186,23 @@ def check_authentication(where: str, permissions: Iterable[BasePermission], auth
         )
 
 
-def check_routes(routes: Iterable[RoutePlan]) -> None:
-    """Refuse two routes with one path and method.
+def check_routes(routes: Iterable[RoutePlan], taken: Mapping[Place, RoutePlan]) -> dict[Place, RoutePlan]:
+    """Return ``routes`` by method and path; refuse two that share both, among themselves or with what is taken.
 
     Raises:
         ImproperlyConfigured: Two collide; the error names both.
     """
-    seen: dict[tuple[str, str], RoutePlan] = {}
+    found: dict[Place, RoutePlan] = {}
     for route in routes:
         place = (route.method, anonymous(route.path))
-        other = seen.setdefault(place, route)
+        other = taken.get(place) or found.setdefault(place, route)
         if other is not route:
             raise ImproperlyConfigured(
                 route.where,
                 f"{route.method} {route.path} is taken by {other.where}.",
                 "Give the action another url_path or method, or the viewset another name.",
             )
+    return found
 
 
 def anonymous(path: str) -> str:

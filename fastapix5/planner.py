@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapper
 from fastapix5 import handlers
 from fastapix5.actions import STANDARD, Action, ActionDeclaration, Standard, declared_actions
 from fastapix5.authentication import BaseAuthentication
-from fastapix5.checks import check_action, check_authentication, check_class, check_database, check_routes
+from fastapix5.checks import check_action, check_authentication, check_class, check_database
 from fastapix5.declarations import Declaration, Declared, shown, varied
 from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.filters import BaseFilterBackend, FilterDeclaration
@@ -61,7 +61,6 @@ def compile_declaration(declaration: Declaration, base: type[Any]) -> ResourcePl
         ImproperlyConfigured: Something in the declaration is wrong: where, what, and the remedy.
     """
     plan = Planner(declaration, None, base).compile()
-    check_routes(plan.walk())
     return plan
 
 

@@ -195,10 +195,14 @@ def _from_http(error: HTTPException) -> Problem:
     )
 
 
+# RFC 9110 renamed these two, and Python follows it from 3.13 on: the wire says the same on every version.
+PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
+
 def phrase_of(status: int) -> str:
     """A status in words; a status that nobody registered has none of its own."""
     try:
-        return HTTPStatus(status).phrase
+        return PHRASES.get(status) or HTTPStatus(status).phrase
     except ValueError:
         return f"Error {status}"
 

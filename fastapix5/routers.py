@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from fastapix5.checks import anonymous, check_routes
+from fastapix5.checks import Place, anonymous, check_routes
 from fastapix5.endpoints import ViewSetRoute, with_problems
 from fastapix5.plan import ResourcePlan, RoutePlan
 
@@ -45,12 +45,12 @@ class PlanRouter(APIRouter):
             deprecated=deprecated,
             include_in_schema=include_in_schema,
         )
-        self._plans: list[RoutePlan] = []
+        self._plans: dict[Place, RoutePlan] = {}
 
     @property
     def plans(self) -> tuple[RoutePlan, ...]:
         """Every route that the router holds, as planned."""
-        return tuple(self._plans)
+        return tuple(self._plans.values())
 
     def add_resource(self, resource: ResourcePlan) -> None:
         """Add the routes of a viewset and of everything below it.
@@ -59,8 +59,7 @@ class PlanRouter(APIRouter):
             ImproperlyConfigured: A path and method are taken already.
         """
         plans = resource.walk()
-        check_routes([*self._plans, *plans])
-        self._plans += plans
+        self._plans |= check_routes(plans, self._plans)
         self.routes.extend(self._routes(plans))
         self._mark_routes_changed()
 

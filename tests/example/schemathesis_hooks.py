@@ -32,7 +32,7 @@ def map_case(context: Any, case: Any) -> Any:
     chosen = random.Random(repr((case.path_parameters, case.query, case.body)))
     case.path_parameters = dict(case.path_parameters or {})
     for name, value in case.path_parameters.items():
-        created = name == "flight_id" and isinstance(value, int) and value > max(KEYS["flights"])
+        created = name == "flight_id" and str(value).isdigit() and int(value) > max(KEYS["flights"])
         # What a stateful scenario has created is what it asks for next.
         case.path_parameters[name] = value if created else chosen.choice(KEYS[BY_PARAMETER[name]])
     if {"airport_faa", "weather_origin_time_hour"} <= set(case.path_parameters):

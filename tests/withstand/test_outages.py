@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -166,11 +167,17 @@ def test_each_kind_of_request_to_a_frozen_server_is_told_in_time(api: Api, doome
 def test_an_empty_pool_is_told_in_under_three_seconds(api: Api, doomed: Server) -> None:
     """Every connection waits for a row that somebody else has locked; whoever finds none left is told."""
     with locked(doomed, "SELECT 1 FROM flights WHERE id = 1 FOR UPDATE"):
-        answers = api.together(*[WRITES[1]] * POOL_SIZE * 3, *[READS[0]] * 4)
-    for answer in answers[-4:]:
-        unavailable(answer)
+        with ThreadPoolExecutor(1) as background:
+            writing = background.submit(api.together, *[WRITES[1]] * POOL_SIZE * 3)
+            with within(3):
+                while api.state()["lent"] < POOL_SIZE:
+                    time.sleep(0.02)
+            # The other writers stand in line by now: a reader that came before them would be served.
+            time.sleep(0.1)
+            for answer in api.together(*[READS[0]] * 4):
+                unavailable(answer)
     # PostgreSQL counts LOCK_TIMEOUT anew for a row's next waiter in line, so these may take longer.
-    assert {answer.status for answer in answers} == {503}
+    assert {answer.status for answer in writing.result()} == {503}
     fine(api(*WRITES[1]))
 
 
