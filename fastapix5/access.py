@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -57,3 +58,13 @@ class Access:
 ANONYMOUS = Access()
 
 current_access: ContextVar[Access | None] = ContextVar("fastapix5_access", default=None)
+
+
+@contextmanager
+def acting(access: Access) -> Iterator[None]:
+    """Have row policies see ``access`` for the duration of a block."""
+    token = current_access.set(access)
+    try:
+        yield
+    finally:
+        current_access.reset(token)

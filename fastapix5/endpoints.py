@@ -28,7 +28,7 @@ from starlette.background import BackgroundTasks
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fastapix5.exceptions import Error, FieldError, ImproperlyConfigured, ValidationFailed
 from fastapix5.handlers import Body
@@ -74,10 +74,12 @@ class ViewSetRoute(APIRoute):
         plan: What it serves.
         method: Its HTTP method; HEAD is not shown in OpenAPI.
         router: The router that holds it, whose prefix, dependencies and tags are the route's too.
+        others: Answers the path's other methods, where no route of the application does.
     """
 
-    def __init__(self, plan: RoutePlan, method: str, router: APIRouter) -> None:
+    def __init__(self, plan: RoutePlan, method: str, router: APIRouter, others: ASGIApp) -> None:
         self.plan = plan
+        self.others = others
         documentation = {"deprecated": router.deprecated, **plan.documentation}
         shown = documentation.pop("include_in_schema", True) and router.include_in_schema and method != "HEAD"
         tags = documentation.pop("tags", None) or getattr(plan.prototype, "tags", None) or [plan.name]
@@ -112,6 +114,9 @@ class ViewSetRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; what nobody handled becomes a problem."""
+        if scope["method"] not in self.methods:
+            await self.others(scope, receive, send)
+            return
         await with_problems(super().handle, scope, receive, send, self.plan)
 
 

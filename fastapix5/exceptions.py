@@ -6,6 +6,7 @@ Error:
     ├── ImproperlyConfigured         a declaration or a setting is wrong; the start stops
     ├── ScopeRequired                a query outside any session scope
     ├── UnflushedChanges             a scope ends with changes that were never written
+    ├── OpenTransaction              a scope that ends inside atomic
     ├── AccessRequired               a policy needs an access and there is none
     ├── CredentialsError             the caller did not show who it is
     │   ├── NotAuthenticated         no credentials where some are needed
@@ -77,6 +78,24 @@ class ScopeRequired(Error):
 
     def __str__(self) -> str:
         return "No session scope is open here: wrap the code in `async with session_scope():`."
+
+
+class OpenTransaction(Error):
+    """A session scope ended while an ``atomic`` block in it was open.
+
+    Args:
+        aliases: The databases' aliases.
+    """
+
+    def __init__(self, aliases: Sequence[str]) -> None:
+        super().__init__(tuple(aliases))
+        self.aliases = tuple(aliases)
+
+    def __str__(self) -> str:
+        return (
+            f"The scope ended inside an atomic block ({', '.join(self.aliases)}): open and close atomic() within the"
+            " scope. Around a generated endpoint a dependency cannot hold one: unsafe methods have a transaction already."
+        )
 
 
 class UnflushedChanges(Error):

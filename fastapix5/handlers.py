@@ -8,14 +8,16 @@ model, for permissions that look at them and for hooks that want them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, inspect, select
+from sqlalchemy.orm import Mapper
 from starlette.responses import Response
 
+from fastapix5.access import acting
 from fastapix5.actions import Action
 from fastapix5.concurrency import call
 from fastapix5.db.errors import translated
@@ -24,7 +26,7 @@ from fastapix5.exceptions import DoesNotExist, FieldError, NotAuthenticated, Per
 from fastapix5.filters import patterns_refused
 from fastapix5.parameters import quoted_path
 from fastapix5.plan import BodyPlan, Handler, ParentPlan
-from fastapix5.repositories import QuerySet, Read, row_key
+from fastapix5.repositories import Q, QuerySet, Read, row_key, to_sql
 from fastapix5.schemas import body_values
 from fastapix5.settings import settings
 
@@ -80,13 +82,15 @@ async def resolve_ancestors(
         view.ancestors = Ancestors(values, tuple(facts))
         following = parents[index + 1].link if index + 1 < len(parents) else link
         known = view.keys[parent.key.kwarg]
-        if parent.loads or not set(following.values()) <= set(known):
-            instance = await call(view.get_object)
-            values = {child: getattr(instance, attribute) for child, attribute in following.items()}
-            facts = []
-        else:
-            facts.append((await row(view)).exists_clause())
-            values = {child: known[attribute] for child, attribute in following.items()}
+        # An ancestor's row policy sees the scope that opens the ancestor, not the one that opens what is below it.
+        with acting(view.access):
+            if parent.loads or not set(following.values()) <= set(known):
+                instance = await call(view.get_object)
+                values = {child: getattr(instance, attribute) for child, attribute in following.items()}
+                facts = []
+            else:
+                facts.append((await row(view)).exists_clause())
+                values = {child: known[attribute] for child, attribute in following.items()}
     return Ancestors(values, tuple(facts))
 
 
@@ -108,11 +112,30 @@ async def verify(view: Any) -> None:
 
 async def rows(view: Any) -> QuerySet[Any]:
     """The view's rows, below the ancestors of the path."""
-    queryset: QuerySet[Any] = await call(view.get_queryset)
-    narrowing = None if view.narrowing is None else view.narrowing(view.access)
-    if narrowing is not None:
-        queryset = queryset.filter(narrowing)
-    return queryset.filter(**view.ancestors.values) if view.ancestors.values else queryset
+    # An overridden get_queryset() may have begun elsewhere than at super().
+    return limited(view, await call(view.get_queryset))
+
+
+def limited(view: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """``queryset`` within the view's limits: its ``objects_filter``, and the values that the path gives."""
+    missing = [limit for limit in limits(view) if not any(limit is known for known in queryset.conditions)]
+    return replace(queryset, conditions=(*queryset.conditions, *missing)) if missing else queryset
+
+
+def limits(view: Any) -> tuple[ColumnElement[bool], ...]:
+    """The conditions on every row of this request, made once for the ancestors that the path has."""
+    if view.limits is None or view.limits[0] is not view.ancestors:
+        values = view.ancestors.values
+        above = (to_sql((Q(**values),), view.model),) if values else ()
+        view.limits = (view.ancestors, (*narrowing(view), *above))
+    found: tuple[ColumnElement[bool], ...] = view.limits[1]
+    return found
+
+
+def narrowing(view: Any) -> tuple[ColumnElement[bool], ...]:
+    """What the view's ``objects_filter`` says beside the model's row policy."""
+    condition = None if view.narrowing is None else view.narrowing(view.access)
+    return () if condition is None else (to_sql((condition,), view.model),)
 
 
 async def row(view: Any) -> QuerySet[Any]:
@@ -131,7 +154,7 @@ async def fetch_object(view: Any, *, lock: bool) -> Any:
     queryset = await row(view)
     if lock:
         queryset = queryset.select_for_update()
-    elif view.plan is not None and view.plan.output.read is not None:
+    if view.plan is not None and view.plan.output.read is not None:
         queryset = queryset.loading(view.plan.output.read.selection)
     instance = await queryset.get()
     await call(view.check_object_permissions, instance)
@@ -168,29 +191,40 @@ async def list_rows(view: Any, _body: Body) -> Any:
 
 
 async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
-    """A page of ``queryset`` as the request asks for it; the ancestors' facts travel with the count."""
+    """A page of ``queryset`` as the request asks for it.
+
+    The ancestors' facts travel with the count, or with the rows where nothing is counted.
+    """
     plan, pagination = view.plan, view.plan.policies.pagination
     facts = view.ancestors.facts
     if not queryset.ordering and plan.ordering:
         queryset = queryset.order_by(*plan.ordering)
     queryset = queryset.ordered()
 
+    verified = not facts
+
     async def count() -> int:
+        nonlocal verified
         with patterns_refused(plan.policies.filters, view.query):
             number, held = await queryset.count_with(*facts)
         if not all(held):
             raise DoesNotExist(view.model.__name__)
+        verified = True
         return number
 
-    async def fetch(limit: int, offset: int) -> list[BaseModel]:
-        return await queryset[offset : offset + limit].as_schema(plan.output.read)
-
-    if pagination is None:
+    async def read(chosen: QuerySet[Any]) -> list[BaseModel]:
         with patterns_refused(plan.policies.filters, view.query):
-            found: list[BaseModel] = await queryset.as_schema(plan.output.read)
-        if not found:
+            found: list[BaseModel] = await chosen.as_schema(plan.output.read)
+        if not found and not verified:
             await verify(view)
         return found
+
+    async def fetch(limit: int, offset: int) -> list[BaseModel]:
+        known = queryset if verified else queryset.filter(*facts)
+        return await read(known[offset : offset + limit])
+
+    if pagination is None:
+        return await read(queryset.filter(*facts))
     return await pagination.paginate(
         view.query, count, fetch, lambda changes: link(view.request, changes), plan.output.response_type
     )
@@ -310,9 +344,27 @@ async def present(view: Any, result: Any) -> Any:
     if output.read is not None:
         if isinstance(result, view.model) and output.response_type in (output.schema, Any):
             return await render(view, result)
-        if isinstance(result, list) and result and isinstance(result[0], view.model):
+        if isinstance(result, (list, tuple)) and result and all(isinstance(item, view.model) for item in result):
             return await render_all(view, result)
+    if output.response_type is Any:
+        refuse_objects(result, view)
     return output.adapter.validate_python(result, from_attributes=True)
+
+
+def refuse_objects(result: Any, view: Any) -> None:
+    """Refuse objects of a model inside an answer that no schema describes: every column would be sent.
+
+    Raises:
+        TypeError: One is there.
+    """
+    items = result.values() if isinstance(result, Mapping) else result
+    if isinstance(items, (list, tuple, set, frozenset)) or isinstance(result, Mapping):
+        for item in items:
+            refuse_objects(item, view)
+    elif isinstance(inspect(type(result), raiseerr=False), Mapper):
+        raise TypeError(
+            f"{view.plan.where} returns a {type(result).__name__} inside its answer: annotate what it returns."
+        )
 
 
 async def render(view: Any, instance: Any) -> BaseModel:

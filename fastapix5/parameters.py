@@ -192,8 +192,10 @@ def decode_slash(text: str) -> str:
 
 
 def quoted_path(request: Request) -> str:
-    """The request's own path, as a URL has it."""
-    return quote(request.scope["path"], safe=UNTOUCHED + ",/")
+    """The request's own path, as a URL has it; with the part that a proxy stripped (``root_path``)."""
+    path, root = request.scope["path"], request.scope.get("root_path", "").rstrip("/")
+    whole = path if path == root or path.startswith(f"{root}/") else root + path
+    return quote(whole, safe=UNTOUCHED + ",/")
 
 
 def parse_text(adapter: TypeAdapter[Any], text: str, *loc: str) -> Any:

@@ -188,9 +188,8 @@ async def check_permissions(view: Any, views: tuple[Any, ...]) -> None:
         for permission in permissions:
             if not await call(permission.has_permission, view.request, asked):
                 raise denied(asked)
-    scope = granted_scope(view.permissions, view.access)
-    if scope is not None:
-        settle(view, replace(view.access, scope=scope))
+        asked.access = replace(asked.access, scope=granted_scope(permissions, asked.access))
+    settle(view, view.access)
 
 
 # 5
@@ -223,7 +222,8 @@ def render(view: Any, result: Any) -> Response:
         headers["Location"] = location(view.request, view.key.format(view.location))
     if output.adapter is None or (result is None and output.status == 204):
         return Response(status_code=output.status, headers=headers)
-    content = output.adapter.dump_json(result, by_alias=True)
+    # What contradicts its schema is a fault of the code, and must not be sent.
+    content = output.adapter.dump_json(result, by_alias=True, warnings="error")
     return Response(content, output.status, headers=headers, media_type="application/json")
 
 

@@ -60,8 +60,7 @@ def compile_declaration(declaration: Declaration, base: type[Any]) -> ResourcePl
     Raises:
         ImproperlyConfigured: Something in the declaration is wrong: where, what, and the remedy.
     """
-    plan = Planner(declaration, None, base).compile()
-    return plan
+    return Planner(declaration, None, base).compile()
 
 
 class Planner:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 
 from fastapi import APIRouter, params
@@ -66,15 +66,19 @@ class PlanRouter(APIRouter):
     def _routes(self, plans: Iterable[RoutePlan]) -> Iterator[BaseRoute]:
         """One route for each method of a path, and one that answers every other method."""
         ordered = sorted(plans, key=lambda plan: (static_first(plan.path), anonymous(plan.path)))
+        paths = {anonymous(plan.path) for plan in ordered}
         for _, group in groupby(ordered, key=lambda plan: anonymous(plan.path)):
             same_path = list(group)
+            others = OtherMethods(same_path)
             for plan in same_path:
-                yield ViewSetRoute(plan, plan.method, self)
+                yield ViewSetRoute(plan, plan.method, self, others)
                 if plan.method == "GET":
-                    yield ViewSetRoute(plan, "HEAD", self)
-            path = self.prefix + same_path[0].path
-            # Starlette takes an empty list of methods for every method.
-            yield Route(path, OtherMethods(same_path), methods=[], include_in_schema=False)
+                    yield ViewSetRoute(plan, "HEAD", self, others)
+            path = same_path[0].path
+            # Another route of the application may have the path's other methods, but a key must not: /late is no flight.
+            # Starlette takes an empty list for every method.
+            methods = [] if hides_a_key(path, paths) else ["OPTIONS"]
+            yield Route(self.prefix + path, others, methods=methods, include_in_schema=False)
 
 
 class OtherMethods:
@@ -100,3 +104,9 @@ class OtherMethods:
 def static_first(path: str) -> tuple[int, ...]:
     """Sorts a static segment before a key in the same place."""
     return tuple(int(part.startswith("{")) for part in path.split("/"))
+
+
+def hides_a_key(path: str, paths: Collection[str]) -> bool:
+    """Whether a path's last segment is static, and a path of the same router has a key there."""
+    above, _, last = path.rpartition("/")
+    return not last.startswith("{") and f"{anonymous(above)}/{{}}" in paths

@@ -18,7 +18,7 @@ from fastapix5.checks import check_keywords
 from fastapix5.concurrency import call
 from fastapix5.declarations import Declaration
 from fastapix5.filters import BaseFilterBackend
-from fastapix5.handlers import Ancestors, denied, fetch_object, paginated, render, rows
+from fastapix5.handlers import Ancestors, denied, fetch_object, limited, paginated, render, rows
 from fastapix5.pagination import BasePagination
 from fastapix5.parameters import Key
 from fastapix5.permissions import BasePermission, SecurityScopes
@@ -113,6 +113,7 @@ class GenericViewSet(Generic[M]):
     permissions: tuple[BasePermission, ...] = ()
     # What ``objects_filter`` adds to the row policy of the repository.
     narrowing: RowPolicy | None = None
+    limits: tuple[Ancestors, Any] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -177,8 +178,11 @@ class GenericViewSet(Generic[M]):
     # Hooks
 
     def get_queryset(self) -> Any:
-        """Return the rows that this viewset is about; override to narrow them. May be ``async def``."""
-        return self.repository.objects
+        """Return the rows that this viewset is about: within reach of the caller, and below the row that the path names.
+
+        Override it to narrow them further; it may be ``async def``.
+        """
+        return limited(self, self.repository.objects)
 
     async def filter_queryset(self, queryset: QuerySet[M]) -> QuerySet[M]:
         """Return ``queryset`` as the filter backends narrow and order it."""

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from fastapix5.access import Access, current_access
 from fastapix5.db.routing import KEY, RoutedSession, Work, work_of
-from fastapix5.exceptions import ScopeRequired, UnflushedChanges
+from fastapix5.exceptions import OpenTransaction, ScopeRequired, UnflushedChanges
 
 T = TypeVar("T")
 
@@ -51,6 +51,7 @@ class Scope:
             if self.later:
                 await asyncio.gather(*self.later, return_exceptions=error is not None)
             if error is None:
+                self._check_finished()
                 self._check_flushed()
         finally:
             _current.set(self.outer)
@@ -79,6 +80,12 @@ class Scope:
                 await session.close()
             else:
                 await finish(session.close())
+
+    def _check_finished(self) -> None:
+        """Refuse to end inside ``atomic``: what was done there would be lost, and its caller told that it is there."""
+        ours = ((alias, work_of(session)) for alias, session in self.sessions.items() if session is not self.given)
+        if open_blocks := [alias for alias, work in ours if work.frames]:
+            raise OpenTransaction(open_blocks)
 
     def _check_flushed(self) -> None:
         sessions = (session for session in self.sessions.values() if session is not self.given)

@@ -6,14 +6,18 @@ EXISTS. A negated part is a boundary of its own: ``~Q(...)`` means that no singl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, false, func, inspect, not_, or_, true
+from sqlalchemy import ColumnElement, and_, false, func, inspect, not_, or_, select, true
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy.sql.util import ClauseAdapter
+from sqlalchemy.sql.visitors import iterate
 
 from fastapix5.repositories.lookups import Path, resolve
+from fastapix5.schemas import key_of
 
 AND: Final = "AND"
 OR: Final = "OR"
@@ -56,6 +60,8 @@ class Q:
 
 
 Condition: TypeAlias = Q | ColumnElement[bool]
+# What narrows the rows of a related entity that conditions may look at.
+Reach: TypeAlias = Callable[[Any], ColumnElement[bool] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,59 +87,93 @@ class _Node:
 _Tree: TypeAlias = _Leaf | _Node | ColumnElement[bool] | bool
 
 
-def to_sql(conditions: Iterable[Condition], model: type[Any]) -> ColumnElement[bool]:
-    """Return the SQL of ``conditions``, ANDed as one tree over ``model``.
+def to_sql(conditions: Iterable[Condition], entity: Any, reach: Reach | None = None) -> ColumnElement[bool]:
+    """Return the SQL of ``conditions``, ANDed as one tree over ``entity``.
+
+    Args:
+        conditions: ``Q`` objects, and expressions on the model's columns.
+        entity: The model, or an alias of it.
+        reach: What narrows the related rows that the conditions cross; a related row beyond it is as good as none.
 
     Raises:
         UnknownPath: A name in them is not there.
     """
-    children = tuple(_tree(condition, model) for condition in conditions)
-    return _sql(_Node(AND, negated=False, children=children))
+    children = tuple(_tree(condition, entity) for condition in conditions)
+    return _sql(_Node(AND, negated=False, children=children), reach)
 
 
-def _tree(condition: Condition | tuple[str, Any], model: type[Any]) -> _Tree:
+def has_subquery(expression: ColumnElement[Any]) -> bool:
+    """Whether a SELECT stands in ``expression``."""
+    return any(isinstance(part, SelectBase) for part in iterate(expression))
+
+
+def same_row(one: Any, other: Any) -> ColumnElement[bool]:
+    """The condition that two entities of one model are the same row."""
+    return and_(*(left == right for left, right in zip(key_of(one), key_of(other), strict=True)))
+
+
+def _adapted(expression: ColumnElement[Any], entity: Any) -> ColumnElement[Any]:
+    """``expression``, which stands on the model's columns, on those of ``entity``."""
+    found = inspect(entity)
+    if not found.is_aliased_class:
+        return expression
+    if not has_subquery(expression):
+        return ClauseAdapter(found.selectable).traverse(expression)
+    # A SELECT may name the model's table for itself, so the expression stays as it is, on the same row.
+    model = found.mapper.class_
+    statement = select(1).select_from(model).where(same_row(model, entity), expression).correlate(entity)
+    return statement.exists()._annotate({"no_replacement_traverse": True})
+
+
+def _tree(condition: Condition | tuple[str, Any], entity: Any) -> _Tree:
     if isinstance(condition, Q):
-        return _Node(condition.connector, condition.negated, tuple(_tree(child, model) for child in condition.children))
+        children = tuple(_tree(child, entity) for child in condition.children)
+        return _Node(condition.connector, condition.negated, children)
     if isinstance(condition, tuple):
         name, value = condition
-        return _Leaf(model, resolve(model, name), value)
-    return condition
+        value = _adapted(value, entity) if isinstance(value, ColumnElement) else value
+        return _Leaf(entity, resolve(inspect(entity).mapper.class_, name), value)
+    return _adapted(condition, entity)
 
 
-def _sql(tree: _Tree) -> ColumnElement[bool]:
+def _sql(tree: _Tree, reach: Reach | None) -> ColumnElement[bool]:
     if isinstance(tree, bool):
         return true() if tree else false()
     if isinstance(tree, _Leaf):
         if tree.scope() is None:
             return tree.path.lookup.make(getattr(tree.entity, tree.path.attribute), tree.value)
-        return _related(tree, tree)
+        return _related(tree, tree, reach)
     if not isinstance(tree, _Node):
         return tree
     if tree.negated:
         # A comparison with null is unknown, and so would its negation be: exclude() keeps such rows.
-        return not_(func.coalesce(_sql(_Node(tree.connector, negated=False, children=tree.children)), false()))
+        positive = _sql(_Node(tree.connector, negated=False, children=tree.children), reach)
+        return not_(func.coalesce(positive, false()))
     if tree.connector == OR:
-        return or_(false(), *(_sql(child) for child in tree.children))
-    return and_(true(), *(_sql_group(group) for group in _groups(tree.children)))
+        return or_(false(), *(_sql(child, reach) for child in tree.children))
+    return and_(true(), *(_sql_group(group, reach) for group in _groups(tree.children)))
 
 
-def _sql_group(group: list[_Tree]) -> ColumnElement[bool]:
+def _sql_group(group: list[_Tree], reach: Reach | None) -> ColumnElement[bool]:
     if len(group) == 1:
-        return _sql(group[0])
+        return _sql(group[0], reach)
     leaf = next(leaf for child in group for leaf in _leaves(child) if leaf.scope() is not None)
-    return _related(_Node(AND, negated=False, children=tuple(group)), leaf)
+    return _related(_Node(AND, negated=False, children=tuple(group)), leaf, reach)
 
 
-def _related(tree: _Tree, leaf: _Leaf) -> ColumnElement[bool]:
+def _related(tree: _Tree, leaf: _Leaf, reach: Reach | None) -> ColumnElement[bool]:
     """EXISTS over the relation that ``leaf`` crosses, or what the tree says where no related row is there."""
     scope, name = leaf.scope(), leaf.path.relations[0]
     relationship = inspect(leaf.entity).mapper.relationships[name]
     related = aliased(relationship.mapper.class_)
     comparator = getattr(leaf.entity, name).of_type(related)
     exists = comparator.any if relationship.uselist else comparator.has
-    there = exists(_sql(_replace(tree, scope, lambda found: _Leaf(related, _shorter(found.path), found.value))))
+    within = None if reach is None else reach(related)
+    narrowed = () if within is None else (within,)
+    meets = _sql(_replace(tree, scope, lambda found: _Leaf(related, _shorter(found.path), found.value)), reach)
+    there = exists(and_(meets, *narrowed))
     absent = _fold(_replace(tree, scope, lambda found: found.path.lookup.meets_null(found.value)))
-    return there if absent is False else or_(there, and_(not_(exists()), _sql(absent)))
+    return there if absent is False else or_(there, and_(not_(exists(*narrowed)), _sql(absent, reach)))
 
 
 def _shorter(path: Path) -> Path:

@@ -1,27 +1,42 @@
 """Row policies: which rows of a model an access may reach, one for each model.
 
-A policy is ``(access) -> condition``, where None means all rows. A repository's own is the model's; without one, the
-``objects_filter`` that the model's viewsets share is. The planner registers them, requests read them.
+A policy is ``(access) -> condition``, where None means all rows. A repository's own is the model's, from the moment its
+class is made; without one, the ``objects_filter`` that the model's viewsets share is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, inspect, select
+from sqlalchemy.orm import aliased
 
 from fastapix5.access import Access, current_access
 from fastapix5.exceptions import ImproperlyConfigured
-from fastapix5.repositories.conditions import Condition, to_sql
+from fastapix5.repositories.conditions import Condition, has_subquery, same_row, to_sql
 
 RowPolicy = Callable[[Access], Condition | None]
 
-_policies: dict[type[Any], tuple[RowPolicy, Any]] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    policy: RowPolicy
+    source: Any
+    of_repository: bool
 
 
-def register_policy(model: type[Any], policy: RowPolicy, source: Any, where: str) -> None:
+_policies: dict[type[Any], _Registered] = {}
+_of_repositories: set[Any] = set()
+_asking: ContextVar[bool] = ContextVar("fastapix5_asking_a_policy", default=False)
+
+
+def register_policy(model: type[Any], policy: RowPolicy, source: Any, where: str) -> bool:
     """Make ``policy`` the row policy of ``model``, for every statement and every foreign key that names its rows.
+
+    A repository's policy stands above every other; a function that was written anew replaces what it was before.
 
     Args:
         model: The mapped class.
@@ -29,16 +44,30 @@ def register_policy(model: type[Any], policy: RowPolicy, source: Any, where: str
         source: The function as it was written: two viewsets may share it.
         where: Opens the sentence of an error.
 
+    Returns:
+        Whether it is the model's policy now; False where the model's repository has one.
+
     Raises:
         ImproperlyConfigured: The model has another policy already.
     """
-    _, known = _policies.setdefault(model, (policy, source))
-    if known != source:
+    of_repository, known = source in _of_repositories, _policies.get(model)
+    if known is not None and known.of_repository and not of_repository:
+        return False
+    outranks = known is not None and of_repository and not known.of_repository
+    if known is None or outranks or _is_anew(known.source, source):
+        _policies[model] = _Registered(policy, source, of_repository)
+    elif known.source != source:
         raise ImproperlyConfigured(
             where,
-            f"{model.__name__} has another row policy already ({_name(known)}).",
+            f"{model.__name__} has another row policy already ({_name(known.source)}).",
             "Give the model one policy, on its repository; objects_filter may narrow it where the repository has one.",
         )
+    return True
+
+
+def mark_repository_policy(source: Any) -> None:
+    """Remember that ``source`` is the policy of a repository class."""
+    _of_repositories.add(source)
 
 
 def forget_policies() -> None:
@@ -46,19 +75,54 @@ def forget_policies() -> None:
     _policies.clear()
 
 
-def policy_condition(model: type[Any]) -> ColumnElement[bool] | None:
-    """The condition that the current access sets on ``model``'s rows; None where it sets none.
+def policy_condition(entity: Any) -> ColumnElement[bool] | None:
+    """The condition that the current access sets on the rows of ``entity``: a model, or an alias of one.
 
-    Outside a request no access is set and policies do not apply.
+    Outside a request no access is set and policies do not apply. What a policy crosses, no policy narrows.
     """
     access = current_access.get()
     if access is None or not _policies:
         return None
     # What holds for a class holds for its subclasses.
-    registered = [_policies[cls][0] for cls in model.__mro__ if cls in _policies]
-    conditions = [condition for policy in registered if (condition := policy(access)) is not None]
-    return to_sql(conditions, model) if conditions else None
+    registered = [_policies[cls].policy for cls in inspect(entity).mapper.class_.__mro__ if cls in _policies]
+    if not registered:
+        return None
+    token = _asking.set(True)
+    try:
+        conditions = [condition for policy in registered if (condition := policy(access)) is not None]
+    finally:
+        _asking.reset(token)
+    return to_sql(conditions, entity) if conditions else None
 
 
-def _name(policy: RowPolicy) -> str:
+def related_condition(entity: Any) -> ColumnElement[bool] | None:
+    """``policy_condition`` for an entity that a statement reaches through a relation; None while a policy is asked."""
+    return None if _asking.get() else policy_condition(entity)
+
+
+def loaded_within(attribute: Any) -> Any:
+    """A relationship's attribute as a loader takes it, narrowed to the rows that the current access may reach."""
+    model = attribute.property.mapper.class_
+    condition = related_condition(model)
+    if condition is None:
+        return attribute
+    if has_subquery(condition):
+        # The loader puts an alias of its own for the model's table, in a SELECT of the policy's too.
+        alias = aliased(model)
+        inner = select(1).select_from(alias).where(same_row(alias, model), related_condition(alias))  # type: ignore[arg-type]
+        condition = inner.correlate(model).exists()
+    return attribute.and_(condition)
+
+
+def _is_anew(known: Any, source: Any) -> bool:
+    """Whether ``source`` is ``known`` as it was written again, and not its twin from one factory."""
+    before, now = getattr(known, "__code__", None), getattr(source, "__code__", None)
+    if before is None or now is None or known is source or now.co_name == "<lambda>":
+        return False
+    if (known.__module__, known.__qualname__) != (source.__module__, source.__qualname__):
+        return False
+    return before is not now or not set(now.co_freevars) - {"__class__"}
+
+
+def _name(policy: Any) -> str:
     return getattr(policy, "__qualname__", repr(policy))

@@ -15,6 +15,7 @@ from fastapix5.db.sessions import get_session
 from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured, MultipleObjectsReturned
 from fastapix5.repositories.conditions import Condition, Q, to_sql
 from fastapix5.repositories.lookups import UnknownPath, many_on, walk
+from fastapix5.repositories.policies import loaded_within, related_condition
 from fastapix5.repositories.reads import Read, loader_options
 from fastapix5.repositories.writes import key_condition
 from fastapix5.schemas import Selection, key_of, select_for
@@ -56,12 +57,12 @@ class QuerySet(Generic[M]):
         self._refuse_slice("filter")
         if not conditions and not lookups:
             return self
-        return replace(self, conditions=(*self.conditions, to_sql((*conditions, Q(**lookups)), self.model)))
+        return replace(self, conditions=(*self.conditions, self._sql(*conditions, Q(**lookups))))
 
     def exclude(self, *conditions: Condition, **lookups: Any) -> Self:
         """Rows that do not meet all of it; rows for which it is unknown (null) stay."""
         self._refuse_slice("exclude")
-        return replace(self, conditions=(*self.conditions, to_sql((~Q(*conditions, **lookups),), self.model)))
+        return replace(self, conditions=(*self.conditions, self._sql(~Q(*conditions, **lookups))))
 
     def order_by(self, *names: str | ColumnElement[Any]) -> Self:
         """Replace the order: ``"name"``, ``"-name"``, ``"origin__name"`` or SQLAlchemy expressions.
@@ -196,6 +197,9 @@ class QuerySet(Generic[M]):
         """``EXISTS (SELECT ... these rows ...)``, to stand in another statement."""
         return self._cut(self._narrowed(select(1).select_from(self.model))).correlate(None).exists()
 
+    def _sql(self, *conditions: Condition) -> ColumnElement[bool]:
+        return to_sql(conditions, self.model, related_condition)
+
     def _narrowed(self, statement: Select[Any]) -> Select[Any]:
         return statement.where(*self.conditions) if self.conditions else statement
 
@@ -237,7 +241,7 @@ class QuerySet(Generic[M]):
             relationships = inspect(model).relationships
             if name not in relationships:
                 raise UnknownPath(path, name, model.__name__, tuple(relationships.keys()))
-            attribute = getattr(model, name)
+            attribute = loaded_within(getattr(model, name))
             loader = load(attribute) if loader is None else getattr(loader, load.__name__)(attribute)
             model = relationships[name].mapper.class_
         if load is joinedload:
@@ -263,4 +267,6 @@ def _reach(model: Any, relations: Sequence[str], attribute: str) -> Any:
     first = aliased(inspect(model).mapper.relationships[relations[0]].mapper.class_)
     join = getattr(model, relations[0]).of_type(first).__clause_element__()
     column = _reach(first, relations[1:], attribute)
-    return select(column).select_from(first).where(join).correlate_except(first).scalar_subquery()
+    within = related_condition(first)
+    narrowed = (join,) if within is None else (join, within)
+    return select(column).select_from(first).where(*narrowed).correlate_except(first).scalar_subquery()

@@ -19,6 +19,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import replacement_traverse
 
+from fastapix5.repositories.policies import loaded_within, related_condition
 from fastapix5.repositories.writes import key_in
 from fastapix5.schemas import Selection, key_of
 
@@ -102,10 +103,11 @@ class Read:
         self.entity = selection.model if entity is None else entity
         self._columns: list[Any] = []
         self._joins: list[tuple[Any, Any]] = []
-        self._one_subqueries: list[Any] = []
+        self._through: list[tuple[tuple[Any, Any], ...]] = []
         self.root = self._node(selection, self.entity, through=())
         self._alike = [node for node in self.root.walk() if node is not self.root and _table(node) is _table(self.root)]
         self._extra = [self._add(getattr(self.entity, name), ()) for name in extra]
+        self._returning = [self._subquery(column, way) for column, way in zip(self._columns, self._through, strict=True)]
         self.has_many = any(node.many for node in self.root.walk())
 
     def _node(self, selection: Selection, entity: Any, through: tuple[tuple[Any, Any], ...]) -> Node:
@@ -135,7 +137,7 @@ class Read:
 
     def _add(self, column: Any, through: tuple[tuple[Any, Any], ...]) -> int:
         self._columns.append(column)
-        self._one_subqueries.append(self._subquery(column, through))
+        self._through.append(through)
         return len(self._columns) - 1
 
     def _subquery(self, column: Any, through: tuple[tuple[Any, Any], ...]) -> Any:
@@ -147,20 +149,24 @@ class Read:
         (first, join), *rest = through
         statement = select(column).select_from(first)
         for target, onclause in rest:
-            statement = statement.outerjoin(target, onclause)
+            statement = statement.outerjoin(target, _within(onclause, target))
         condition = _on_written_row(join.__clause_element__(), table)
+        within = related_condition(first)
+        statement = statement if within is None else statement.where(within)
         return Whole(statement.where(condition).correlate(None).scalar_subquery())
 
     def statement(self, base: Select[Any]) -> Select[Any]:
         """``base`` (which selects from the entity) with the columns and joins of this read."""
         statement = base.with_only_columns(*self._columns, maintain_column_froms=True)
         for target, onclause in self._joins:
-            statement = statement.outerjoin(target, onclause)
+            statement = statement.outerjoin(target, _within(onclause, target))
         return statement
 
     def returning(self) -> list[Any]:
         """The expressions that a write returns to build the schema's instance."""
-        return self._one_subqueries
+        if all(related_condition(target) is None for target, _ in self._joins):
+            return self._returning
+        return [self._subquery(column, through) for column, through in zip(self._columns, self._through, strict=True)]
 
     def may_show_itself(self, row: Sequence[Any]) -> bool:
         """Whether ``row``, which a write returned, may show itself among its relations: as it was before the write."""
@@ -187,13 +193,19 @@ class Read:
         step = max(1, KEYS_PER_STATEMENT // len(many.owner_key))
         for start in range(0, len(keys), step):
             condition = key_in(many.owner_key, keys[start : start + step])
-            statement = select(many.owner).join(many.join).where(condition).order_by(*many.order)
+            statement = select(many.owner).join(_within(many.join, many.read.entity)).where(condition).order_by(*many.order)
             statement = many.read.statement(statement).add_columns(*many.owner_key)
             rows = (await session.execute(statement)).all()
             owners = [tuple(row[-len(many.owner_key) :]) for row in rows]
             for owner, instance in zip(owners, await many.read.instances(session, rows), strict=True):
                 found.setdefault(owner, []).append(instance)
         return found
+
+
+def _within(onclause: Any, target: Any) -> Any:
+    """A relationship's join to ``target``, to those rows that the current access may reach."""
+    condition = related_condition(target)
+    return onclause if condition is None else onclause.and_(condition)
 
 
 def _table(node: Node) -> Any:
@@ -225,7 +237,8 @@ def loader_options(selection: Selection) -> list[Any]:
             for found in relation.selection.columns
             if found.attribute in inspect(relation.selection.model).column_attrs
         ]
-        loader = selectinload(attribute) if relation.many else joinedload(attribute)
-        loader = loader.load_only(*below) if below else loader
+        within = loaded_within(attribute)
+        loader = selectinload(within) if relation.many else joinedload(within)
+        loader = loader.load_only(*below, raiseload=True) if below else loader
         options.append(loader.options(*loader_options(relation.selection), raiseload("*")))
     return options

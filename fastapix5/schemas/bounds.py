@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen
@@ -16,12 +17,15 @@ from pydantic import (
     Field,
     FutureDate,
     FutureDatetime,
+    GetJsonSchemaHandler,
     NaiveDatetime,
     PastDate,
     PastDatetime,
     Strict,
     StringConstraints,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from sqlalchemy import types as sqltypes
 
 Column = sqltypes.TypeEngine[Any] | None
@@ -51,6 +55,17 @@ UTC_YEARS = "^(?!0000|0001|9999)"
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ISO_TIME = re.compile(r"\d{2}:\d{2}")
 _ISO_DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A pattern that OpenAPI shows of a value that is no text to pydantic."""
+
+    pattern: str
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema with the pattern."""
+        return {**handler(core_schema), "pattern": self.pattern}
 
 
 def iso_only(pattern: re.Pattern[str], example: str) -> BeforeValidator:
@@ -129,7 +144,7 @@ def datetime_bounds(column_type: Column) -> tuple[Any, ...]:
     aware = bool(getattr(column_type, "timezone", False))
     example = "2013-01-31T09:30:00Z" if aware else "2013-01-31T09:30:00"
     convert = AfterValidator(as_utc if aware else as_naive_utc)
-    return Strict(False), iso_only(_ISO_DATETIME, example), convert, Field(json_schema_extra={"pattern": UTC_YEARS})
+    return Strict(False), iso_only(_ISO_DATETIME, example), convert, Shown(UTC_YEARS)
 
 
 def time_bounds(column_type: Column) -> tuple[Any, ...]:
@@ -162,7 +177,7 @@ def bounds(leaf: Any, column_type: Column, own: Iterable[Any] = ()) -> tuple[Any
     if leaf in DATETIMES:
         return datetime_bounds(column_type)
     if leaf in DATES:
-        return Strict(False), iso_only(_ISO_DATE, "2013-01-31"), Field(json_schema_extra={"pattern": YEARS})
+        return Strict(False), iso_only(_ISO_DATE, "2013-01-31"), Shown(YEARS)
     if leaf is dt.time:
         return time_bounds(column_type)
     if leaf is dt.timedelta:
