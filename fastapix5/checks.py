@@ -9,8 +9,11 @@ from typing import Any
 
 from fastapix5.actions import STANDARD, declaration_of
 from fastapix5.exceptions import ImproperlyConfigured, did_you_mean
-from fastapix5.permissions import BasePermission
+from fastapix5.permissions import BasePermission, SecurityScopes
 from fastapix5.plan import RoutePlan
+from fastapix5.schemas import Selection
+from fastapix5.schemas.bounds import unwrap
+from fastapix5.services import Service
 from fastapix5.settings import settings
 
 # Everything a declaration may say, as a class attribute or as a keyword.
@@ -155,6 +158,66 @@ def check_database(where: str, alias: str) -> None:
             f'settings.DATABASES has no "{alias}".{did_you_mean(alias, known)}',
             f"Known: {', '.join(sorted(known))}.",
         )
+
+
+def check_same_database(where: str, using: str, parent: str) -> None:
+    """Refuse a child in another database than its parent's: one statement reaches both.
+
+    Raises:
+        ImproperlyConfigured: The two differ.
+    """
+    if using != parent:
+        raise ImproperlyConfigured(
+            where, f'it is "{using}", and the parent\'s is "{parent}".', "Leave it out, or do not nest the two."
+        )
+
+
+def check_readable(where: str, scopes: object) -> None:
+    """Refuse a parent whose scopes do not say who may read its rows: its children are reached through them.
+
+    Raises:
+        ImproperlyConfigured: The scopes name no ``get``.
+    """
+    if isinstance(scopes, SecurityScopes) and not scopes.names("retrieve", "GET"):
+        raise ImproperlyConfigured(
+            f"{where}.security_scopes",
+            "it names no get, and there are children, for which its rows must be readable.",
+            "Name the get scopes (get=[] asks only for an authenticated caller), or drop security_scopes.",
+        )
+
+
+def check_service(where: str, service: type[Service[Any]], action: str) -> None:
+    """Refuse a service's own ``list`` or ``retrieve``, which the generated action never calls.
+
+    Raises:
+        ImproperlyConfigured: It is overridden.
+    """
+    if action in ("list", "retrieve") and getattr(service, action) is not getattr(Service, action):
+        raise ImproperlyConfigured(
+            f"{where}.service_class",
+            f"{service.__name__}.{action}() is overridden, and the generated {action} does not call it.",
+            f"Override get_queryset() or {action}() of the viewset.",
+        )
+
+
+def check_bytes(where: str, selection: Selection) -> None:
+    """Refuse a read schema that would send bytes as UTF-8 text, which not all bytes are; nested ones too.
+
+    Raises:
+        ImproperlyConfigured: A field of it is ``bytes`` and nothing says how they are sent.
+    """
+    schema = selection.schema
+    for field in selection.columns:
+        leaf, _, metadata = unwrap(field.info.annotation)
+        own = (*metadata, *field.info.metadata)
+        if leaf is bytes and not own and schema.model_config.get("ser_json_bytes", "utf8") == "utf8":
+            raise ImproperlyConfigured(
+                where,
+                f"{schema.__name__}.{field.name} is bytes, which JSON has not, and not all bytes are text.",
+                'Write model_config = ConfigDict(ser_json_bytes="base64") in the schema.',
+            )
+    for relation in selection.relations:
+        check_bytes(where, relation.selection)
 
 
 def check_keywords(where: str, keywords: Iterable[str], known: Collection[str] = ATTRIBUTES) -> None:

@@ -228,6 +228,7 @@ class Declared:
         if policy is not None and not callable(policy):
             what = f"{shown(policy)} is not a function."
             raise ImproperlyConfigured(f"{self.where}.objects_filter", what, "Write (access) -> condition.")
+        check_sync(policy, f"{self.where}.objects_filter")
         if self.get("tags") is not None:
             checked_names(Found(self.get("tags"), f"{self.where}.tags"))
         for name in BY_ACTION:
@@ -250,6 +251,20 @@ class Declared:
                     f"{shown(key)} is not an action.{guess}",
                     f"Known: {', '.join(sorted(self.actions))}, and ... for the rest.",
                 )
+
+
+def check_sync(policy: Any, where: str) -> None:
+    """Refuse a row policy that must be awaited: it is a condition, made wherever a statement is.
+
+    Raises:
+        ImproperlyConfigured: It is ``async def``.
+    """
+    if inspect.iscoroutinefunction(policy):
+        what = "it is async def, and a row policy is a condition that nobody awaits."
+        remedy = (
+            "Write def; what must be looked up belongs into the condition as a subquery, or into the token's claims."
+        )
+        raise ImproperlyConfigured(where, what, remedy)
 
 
 def is_by_action(name: str, value: Any) -> bool:

@@ -79,6 +79,7 @@ class ViewSetRoute(APIRoute):
 
     def __init__(self, plan: RoutePlan, method: str, router: APIRouter, others: ASGIApp) -> None:
         self.plan = plan
+        self.method = method
         self.others = others
         documentation = {"deprecated": router.deprecated, **plan.documentation}
         shown = documentation.pop("include_in_schema", True) and router.include_in_schema and method != "HEAD"
@@ -114,7 +115,7 @@ class ViewSetRoute(APIRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; what nobody handled becomes a problem."""
-        if scope["method"] not in self.methods:
+        if scope["method"] != self.method:
             await self.others(scope, receive, send)
             return
         await with_problems(super().handle, scope, receive, send, self.plan)

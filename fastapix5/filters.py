@@ -14,16 +14,31 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import MaxLen
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
+from sqlalchemy import types as sqltypes
+from sqlalchemy.types import TypeEngine
 
 from fastapix5.exceptions import FieldError, ImproperlyConfigured, InvalidPattern, ValidationFailed, did_you_mean
 from fastapix5.parameters import Parameter, base_type
 from fastapix5.repositories import LOOKUPS, Lookup, Operand, Q, QuerySet, UnknownPath, many_on, resolve, walk
-from fastapix5.schemas import bounded, python_type
-from fastapix5.schemas.bounds import NO_NUL
+from fastapix5.schemas import bounded
+from fastapix5.schemas.bounds import NO_NUL, plain
 from fastapix5.settings import settings
 
 # Lookups whose text is a regular expression.
 PATTERNS = ("__regex", "__iregex")
+
+COMPARED = frozenset({"gt", "gte", "lt", "lte", "range"})
+# A project's own lookups fit what the project says.
+BUILT_IN = frozenset(LOOKUPS)
+TEXTUAL = frozenset(name for name, lookup in LOOKUPS.items() if lookup.operand is Operand.TEXT)
+# Types that neither engine compares as the other does.
+UNCOMPARED = (sqltypes.JSON, sqltypes.ARRAY, sqltypes.LargeBinary)
+# What needs PostgreSQL, and why.
+POSTGRESQL_ONLY: Mapping[str, str] = {
+    "search": "searches full text, which {} has not",
+    "regex": "is a regular expression of the caller's, and on {} one can freeze the process",
+    "iregex": "is a regular expression of the caller's, and on {} one can freeze the process",
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,30 @@ class FilterDeclaration:
             )
         return column
 
+    def check_lookup(self, attribute: str, path: str, lookup: str, column_type: TypeEngine[Any]) -> None:
+        """Refuse a lookup that the column's type has not, on either engine.
+
+        Raises:
+            ImproperlyConfigured: The error names the column, its type and what fits.
+        """
+        fitting = lookups_for(column_type)
+        if lookup in BUILT_IN and lookup not in fitting:
+            raise ImproperlyConfigured(
+                f"{self.where}.{attribute}",
+                f'"{path}" is {type(plain(column_type)).__name__}, which "{lookup}" does not fit.',
+                f"Lookups that fit: {', '.join(fitting)}.",
+            )
+
+    def check_dialect(self, attribute: str, written: str, lookup: str, remedy: str) -> None:
+        """Refuse a lookup that is safe, or there at all, on PostgreSQL alone.
+
+        Raises:
+            ImproperlyConfigured: The database is another one.
+        """
+        if lookup in POSTGRESQL_ONLY and self.dialect != "postgresql":
+            what = f'"{written}" {POSTGRESQL_ONLY[lookup].format(self.dialect)}.'
+            raise ImproperlyConfigured(f"{self.where}.{attribute}", what, f"{remedy}, or use PostgreSQL.")
+
 
 class BaseFilterBackend:
     """Narrows or orders the rows of a list. Each route has an instance of its own.
@@ -131,6 +170,8 @@ class FilterSetBackend(BaseFilterBackend):
     def _parameter(self, declaration: FilterDeclaration, path: str, lookup_name: str) -> Parameter:
         column = declaration.check_path("filterset_fields", path)
         lookup = lookup_of(declaration, path, lookup_name)
+        declaration.check_lookup("filterset_fields", path, lookup.name, column.type)
+        declaration.check_dialect("filterset_fields", f"{path}__{lookup.name}", lookup.name, "Drop the lookup")
         name = path if lookup_name == "exact" else f"{path}__{lookup_name}"
         phrase = f"{path.replace('__', ' ')} {lookup_name}"
         match lookup.operand:
@@ -203,14 +244,9 @@ class SearchFilter(BaseFilterBackend):
         path = field if lookup == "icontains" else field[1:]
         place = f"{declaration.where}.search_fields"
         column = declaration.check_path("search_fields", path)
-        if python_type(column.type) is not str:
+        if not is_text(column.type):
             raise ImproperlyConfigured(place, f'"{path}" is not a text column.', "Search text; filter the rest.")
-        if lookup == "search" and declaration.dialect != "postgresql":
-            raise ImproperlyConfigured(
-                place,
-                f'"{field}" searches full text, which {declaration.dialect} has not.',
-                "Drop the @, or use PostgreSQL.",
-            )
+        declaration.check_dialect("search_fields", field, lookup, f"Drop the {field[0]}")
         return f"{path}__{lookup}"
 
     def _check_pattern(self, term: str) -> None:
@@ -228,7 +264,8 @@ class OrderingFilter(BaseFilterBackend):
     def get_parameters(self, declaration: FilterDeclaration) -> Sequence[Parameter]:
         """Return the one parameter, where there is something to order by."""
         for path in declaration.ordering_fields:
-            declaration.check_path("ordering_fields", path)
+            column = declaration.check_path("ordering_fields", path)
+            check_ordering(f"{declaration.where}.ordering_fields", path, column.type)
         if not declaration.ordering_fields:
             return ()
         names = tuple(name for path in declaration.ordering_fields for name in (path, f"-{path}"))
@@ -287,6 +324,35 @@ def text_type(*, pattern: bool = False) -> Any:
     """Text as a query may carry it: at most MAX_VALUE_LENGTH characters, no NUL; a valid pattern where it is one."""
     limits = (NO_NUL, MaxLen(settings.MAX_VALUE_LENGTH))
     return Annotated[(str, *limits, AfterValidator(check_pattern))] if pattern else Annotated[(str, *limits)]
+
+
+def is_text(column_type: TypeEngine[Any]) -> bool:
+    """Whether a column holds text; an enumeration, which is text on SQLite only, does not."""
+    bare = plain(column_type)
+    return isinstance(bare, sqltypes.String) and not isinstance(bare, sqltypes.Enum)
+
+
+def lookups_for(column_type: TypeEngine[Any]) -> tuple[str, ...]:
+    """The lookups of ours that fit a column's type, alike on every engine."""
+    bare = plain(column_type)
+    if isinstance(bare, UNCOMPARED):
+        return ("isnull",)
+    refused = COMPARED if isinstance(bare, sqltypes.Boolean) else frozenset()
+    if not is_text(column_type):
+        refused |= TEXTUAL
+    return tuple(name for name in LOOKUPS if name in BUILT_IN and name not in refused)
+
+
+def check_ordering(where: str, path: str, column_type: TypeEngine[Any]) -> None:
+    """Refuse an order by a column whose values have none.
+
+    Raises:
+        ImproperlyConfigured: It is JSON, a list or bytes.
+    """
+    bare = plain(column_type)
+    if isinstance(bare, UNCOMPARED):
+        what = f'"{path}" is {type(bare).__name__}, which has no order.'
+        raise ImproperlyConfigured(where, what, "Order by another column.")
 
 
 def value_type(column_type: Any) -> Any:

@@ -254,7 +254,9 @@ async def retrieve_object(view: Any, _body: Body) -> Any:
 async def create_row(view: Any, body: Body) -> Any:
     """One INSERT that carries the ancestors' facts and returns what the read schema shows."""
     data = await _data(view, body, verify)
-    written = await view.repository.insert_row(data, view.plan.output.read, view.ancestors.facts)
+    written = await view.repository.insert_row(
+        data, view.plan.output.read, view.ancestors.facts, within=narrowing(view)
+    )
     if written is None:
         raise DoesNotExist(view.model.__name__)
     view.location = written.extra
@@ -266,8 +268,20 @@ async def create_object(view: Any, body: Body) -> Any:
     await verify(view)
     data = await _data(view, body, None)
     instance = await call(view.perform_create, data)
+    await keep(view, instance)
     view.location = tuple(getattr(instance, name) for name in view.key.fields)
     return await render(view, instance)
+
+
+async def keep(view: Any, instance: Any) -> None:
+    """Write what a hook changed on an object, and refuse it where the caller could no longer read the row.
+
+    Raises:
+        RowPolicyViolation: The row would leave the caller's reach, or that of the viewset.
+    """
+    with translated(view.repository.mapper):
+        await get_session(view.repository.using).flush()
+    await view.repository.check_reach(instance, narrowing(view))
 
 
 async def update_row(view: Any, body: Body) -> Any:
@@ -293,7 +307,9 @@ async def update_object(view: Any, body: Body) -> Any:
     instance = await call(view.get_object)
     data = await _data(view, body, None)
     updated = await call(view.perform_update, instance, data)
-    return await render(view, instance if updated is None else updated)
+    instance = instance if updated is None else updated
+    await keep(view, instance)
+    return await render(view, instance)
 
 
 async def destroy_row(view: Any, _body: Body) -> None:
@@ -420,7 +436,7 @@ async def _exists(view: Any) -> None:
 
 
 async def _updated(view: Any, data: Mapping[str, Any], where: tuple[ColumnElement[bool], ...]) -> BaseModel:
-    written = await view.repository.update_rows(data, view.plan.output.read, where)
+    written = await view.repository.update_rows(data, view.plan.output.read, where, within=narrowing(view))
     if written is None:
         raise DoesNotExist(view.model.__name__)
     return written.instance  # type: ignore[no-any-return]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from sqlalchemy import Column, Index, UniqueConstraint
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.exc import UnmappedColumnError
 
@@ -31,7 +32,9 @@ def name_of(declared: Declared, mapper: Mapper[Any]) -> str:
     return name
 
 
-def key_of(declared: Declared, mapper: Mapper[Any], name: str, taken: Collection[str]) -> Key:
+def key_of(
+    declared: Declared, mapper: Mapper[Any], name: str, taken: Collection[str], link: Collection[str] = ()
+) -> Key:
     """Return how one row is named in the path: by ``lookup_field``, else by the primary key.
 
     Args:
@@ -39,11 +42,13 @@ def key_of(declared: Declared, mapper: Mapper[Any], name: str, taken: Collection
         mapper: Its model's mapper.
         name: Its segment, which makes the parameter's name unique.
         taken: The parameters' names of its ancestors.
+        link: The attributes that refer to the parent, whose values the path says already.
 
     Raises:
-        ImproperlyConfigured: ``lookup_field`` is no column, or ``lookup_url_kwarg`` no name for a parameter.
+        ImproperlyConfigured: ``lookup_field`` is no column or may name several rows, or ``lookup_url_kwarg`` no name
+            for a parameter.
     """
-    fields = _key_fields(declared, mapper)
+    fields = _key_fields(declared, mapper, link)
     model = mapper.class_.__name__
     kwarg = declared.get("lookup_url_kwarg") or f"{snake(model)}_{'_'.join(fields)}"
     if not kwarg.isidentifier():
@@ -56,7 +61,7 @@ def key_of(declared: Declared, mapper: Mapper[Any], name: str, taken: Collection
     return Key(kwarg, fields, types, f"{model}: {which}")
 
 
-def _key_fields(declared: Declared, mapper: Mapper[Any]) -> tuple[str, ...]:
+def _key_fields(declared: Declared, mapper: Mapper[Any], link: Collection[str]) -> tuple[str, ...]:
     lookup = declared.get("lookup_field")
     if lookup is None:
         return tuple(mapper.get_property_by_column(column).key for column in mapper.primary_key)
@@ -67,7 +72,43 @@ def _key_fields(declared: Declared, mapper: Mapper[Any]) -> tuple[str, ...]:
             f'{mapper.class_.__name__} has no column "{lookup}".{did_you_mean(lookup, columns)}',
             f"Known: {', '.join(sorted(columns))}.",
         )
+    if not any(unique <= {lookup, *link} for unique in _unique_fields(mapper)):
+        together = "" if not link else f", or one together with {', '.join(sorted(link))}"
+        raise ImproperlyConfigured(
+            f"{declared.where}.lookup_field",
+            f'{mapper.class_.__name__}.{lookup} is not unique, so "{lookup}" may name several rows.',
+            f"Add a unique constraint on it{together}, or take another field.",
+        )
     return (lookup,)
+
+
+def _unique_fields(mapper: Mapper[Any]) -> Iterator[frozenset[str]]:
+    """Every set of attributes whose values no two rows share: the primary key, unique constraints and indexes."""
+    yield _attributes(mapper, mapper.primary_key)
+    for table in mapper.tables:
+        for constraint in getattr(table, "constraints", ()):
+            if isinstance(constraint, UniqueConstraint):
+                yield _attributes(mapper, constraint.columns)
+        for index in getattr(table, "indexes", ()):
+            if index.unique and _covers_rows(index):
+                yield _attributes(mapper, index.columns)
+
+
+def _covers_rows(index: Index) -> bool:
+    """Whether an index is one of columns, over all rows: a partial one lets the others repeat a value."""
+    partial = any(name.endswith("_where") and value is not None for name, value in index.dialect_kwargs.items())
+    return not partial and all(isinstance(expression, Column) for expression in index.expressions)
+
+
+def _attributes(mapper: Mapper[Any], columns: Iterable[Any]) -> frozenset[str]:
+    """The attributes of columns; one that is not mapped stands for itself, and so fits no declaration."""
+    names = set()
+    for column in columns:
+        try:
+            names.add(mapper.get_property_by_column(column).key)
+        except UnmappedColumnError:
+            names.add(f"{column.table}.{column.name}")
+    return frozenset(names)
 
 
 def link_of(declared: Declared, mapper: Mapper[Any], parent: Mapper[Any]) -> Mapping[str, str]:

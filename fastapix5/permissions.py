@@ -245,33 +245,54 @@ class SecurityScopes:
     """Scopes by HTTP method, for a viewset or tree node: any one of those listed grants.
 
     ``put`` defaults to ``patch``, ``list`` to ``get``, HEAD follows ``get``, and an action follows its method. A method
-    that is not named is not offered. An ancestor's ``get`` scopes are required for everything below it.
+    that is not named (None) is not offered; an empty list asks for no scope, only for a caller who is authenticated.
+    An ancestor's ``get`` scopes are required for everything below it.
     """
 
-    get: Sequence[str] = ()
-    list: Sequence[str] = ()
-    post: Sequence[str] = ()
-    put: Sequence[str] = ()
-    patch: Sequence[str] = ()
-    delete: Sequence[str] = ()
+    get: Sequence[str] | None = None
+    list: Sequence[str] | None = None
+    post: Sequence[str] | None = None
+    put: Sequence[str] | None = None
+    patch: Sequence[str] | None = None
+    delete: Sequence[str] | None = None
 
-    def scopes(self, action: str, method: str) -> Sequence[str]:
-        """Return the scopes of which an action with a method needs one; none where the method is not named."""
+    def scopes(self, action: str, method: str) -> Sequence[str] | None:
+        """Return the scopes of which an action with a method needs one; None where the method is not named."""
         if action == "list":
-            return self.list or self.get
+            return self.get if self.list is None else self.list
         if method == "PUT":
-            return self.put or self.patch
-        named: Sequence[str] = getattr(self, "get" if method == "HEAD" else method.lower())
+            return self.patch if self.put is None else self.put
+        named: Sequence[str] | None = getattr(self, "get" if method == "HEAD" else method.lower())
         return named
 
     def names(self, action: str, method: str) -> bool:
         """Return whether an action with a method is offered."""
-        return bool(self.scopes(action, method))
+        return self.scopes(action, method) is not None
 
 
 def granted_scope(permissions: Iterable[BasePermission], access: Access) -> Scope | None:
-    """Return the scope by which the permissions let ``access`` in, or None where they ask for none."""
-    for permission in permissions:
-        if isinstance(permission, HasScope):
-            return permission.granting(access)
-    return None
+    """Return the scope by which the permissions let ``access`` in, or None where they ask for none.
+
+    Args:
+        permissions: Permissions that all agreed to the request; of several scopes the first counts.
+        access: Who was let in.
+    """
+    return next((scope for permission in permissions if (scope := _granted(permission, access))), None)
+
+
+def _granted(permission: BasePermission, access: Access) -> Scope | None:
+    """The scope that a permission, or the first part of it that has one, granted."""
+    if isinstance(permission, HasScope):
+        return permission.granting(access)
+    if isinstance(permission, And) and not _lacks_scope(permission, access):
+        return granted_scope(permission.parts, access)
+    return granted_scope(permission.parts, access) if isinstance(permission, Or) else None
+
+
+def _lacks_scope(permission: BasePermission, access: Access) -> bool:
+    """Whether a missing scope alone says that a permission did not agree: the other half of ``a & b`` granted nothing."""
+    if isinstance(permission, HasScope):
+        return permission.granting(access) is None
+    if isinstance(permission, And):
+        return any(_lacks_scope(part, access) for part in permission.parts)
+    return isinstance(permission, Or) and all(_lacks_scope(part, access) for part in permission.parts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -15,17 +16,33 @@ from sqlalchemy.orm import Mapper
 from fastapix5 import handlers
 from fastapix5.actions import STANDARD, Action, ActionDeclaration, Standard, declared_actions
 from fastapix5.authentication import BaseAuthentication
-from fastapix5.checks import check_action, check_authentication, check_class, check_database
-from fastapix5.declarations import Declaration, Declared, shown, varied
+from fastapix5.checks import (
+    check_action,
+    check_authentication,
+    check_bytes,
+    check_class,
+    check_database,
+    check_readable,
+    check_same_database,
+    check_service,
+)
+from fastapix5.declarations import Declaration, Declared, check_sync, shown, varied
 from fastapix5.exceptions import ImproperlyConfigured
-from fastapix5.filters import BaseFilterBackend, FilterDeclaration
+from fastapix5.filters import BaseFilterBackend, FilterDeclaration, check_ordering
 from fastapix5.keys import key_of, link_of, name_of
 from fastapix5.pagination import BasePagination
 from fastapix5.parameters import Parameter
-from fastapix5.permissions import BasePermission, HasScope, SecurityScopes, checks_objects
+from fastapix5.permissions import (
+    BasePermission,
+    HasScope,
+    IsAuthenticated,
+    SecurityScopes,
+    checks_objects,
+    granted_scope,
+)
 from fastapix5.plan import BodyPlan, Output, ParentPlan, Policies, ResourcePlan, RoutePlan
 from fastapix5.problems import ROW, Location
-from fastapix5.repositories import Read, Repository, register_policy
+from fastapix5.repositories import Read, Repository, register_policy, register_reading
 from fastapix5.schemas import mapper_of, select_for
 from fastapix5.services import Service
 from fastapix5.settings import settings
@@ -87,9 +104,12 @@ class Planner:
         self.name = name_of(self.declared, self.mapper)
         self.using: str = self.declared.get("using") or (parent.using if parent else "default")
         check_database(f"{self.where}.using", self.using)
+        if parent is not None:
+            check_same_database(f"{self.where}.using", self.using, parent.using)
         self.parents: tuple[ParentPlan, ...] = () if parent is None else (*parent.parents, parent.as_parent())
-        self.key = key_of(self.declared, self.mapper, self.name, [above.key.kwarg for above in self.parents])
         self.link = {} if parent is None else link_of(self.declared, self.mapper, parent.mapper)
+        taken = [above.key.kwarg for above in self.parents]
+        self.key = key_of(self.declared, self.mapper, self.name, taken, self.link)
         self.prefix = "" if parent is None else parent.path(detail=True)
         self.service_class: type[Service[Any]] = self.declared.get("service_class", Service)
         self.repository_class: type[Repository[Any]] = self.declared.get("repository_class", Repository)
@@ -103,6 +123,7 @@ class Planner:
         routes = tuple(self._routes())
         if not routes:
             raise ImproperlyConfigured(self.where, "it offers nothing.", "Add a mixin, such as ListModelMixin.")
+        register_reading(self.model, partial(granted_scope, self._permissions(Action.RETRIEVE, "GET", {})))
         children = tuple(Planner(child, self, self.base).compile() for child in self.declaration.children)
         return ResourcePlan(self.name, self.prefix, routes, children)
 
@@ -113,6 +134,7 @@ class Planner:
 
     def as_parent(self) -> ParentPlan:
         """What the routes below need to know of this viewset: who may retrieve one of its rows, and how."""
+        check_readable(self.where, self.declared.scopes(Action.RETRIEVE, {}))
         permissions = self._permissions(Action.RETRIEVE, "GET", {})
         loads = any(map(self._overrides, OBJECT_HOOKS)) or any(map(checks_objects, permissions))
         return ParentPlan(self.name, self.prototype, self.key, self.link, permissions, loads)
@@ -136,6 +158,8 @@ class Planner:
 
     def _standard_route(self, standard: Standard) -> RoutePlan:
         action = standard.action
+        if not self._overrides(action):
+            check_service(self.where, self.service_class, action)
         listing = action is Action.LIST
         policies = self._policies(action, standard.method, {}, filtered=listing, paged=listing)
         read = self._read(action, {}, required=action is not Action.DESTROY)
@@ -214,7 +238,9 @@ class Planner:
             if required:
                 raise self._missing("read_schema", action, "")
             return None
-        return Read(select_for(schema, self.model, f"{self.where}.{name}"), extra=self.key.fields)
+        selection = select_for(schema, self.model, f"{self.where}.{name}")
+        check_bytes(f"{self.where}.{name}", selection)
+        return Read(selection, extra=self.key.fields)
 
     def _body(self, action: Action) -> BodyPlan | None:
         name = BODIES.get(action)
@@ -299,8 +325,10 @@ class Planner:
     def _permissions(self, action: str, method: str, own: Own) -> tuple[BasePermission, ...]:
         permissions = self.declared.instances("permission_classes", action, own, BasePermission)
         scopes = self.declared.scopes(action, own)
-        named: Sequence[str] = scopes.scopes(action, method) if isinstance(scopes, SecurityScopes) else scopes or ()
-        return (*permissions, HasScope(*named)) if named else permissions
+        named = scopes.scopes(action, method) if isinstance(scopes, SecurityScopes) else scopes
+        if named is None:
+            return permissions
+        return (*permissions, HasScope(*named) if named else IsAuthenticated())
 
     def _parameters(self, action: str, own: Own, policies: Policies, read: Read | None) -> dict[str, Parameter]:
         found: dict[str, Parameter] = {}
@@ -339,7 +367,8 @@ class Planner:
         for name in names:
             # The declaration may order by what it does not show: a caller cannot choose it.
             path = name.removeprefix("-")
-            replace(declaration, allow_hidden=(path,)).check_path("ordering", path)
+            column = replace(declaration, allow_hidden=(path,)).check_path("ordering", path)
+            check_ordering(f"{self.where}.ordering", path, column.type)
         return names
 
     # Which way a route takes
@@ -394,11 +423,12 @@ class Planner:
         own, source = self.declared.policy(), self.repository_class.row_policy
         if source is not Repository.row_policy:
             policy = self.repository_class(self.model, using=self.using).row_policy
+            check_sync(policy, f"{self.where}.repository_class")
             register_policy(self.model, policy, source, f"{self.where}.repository_class")
             return own
-        if own is not None:
-            register_policy(self.model, own, own, f"{self.where}.objects_filter")
-        return None
+        if own is None or register_policy(self.model, own, own, f"{self.where}.objects_filter"):
+            return None
+        return own
 
 
 def twice(where: str, name: str) -> ImproperlyConfigured:

@@ -12,7 +12,15 @@ from starlette.requests import Request
 from fastapix5.access import ANONYMOUS, Access, Scope
 from fastapix5.concurrency import call
 from fastapix5.exceptions import ImproperlyConfigured
-from fastapix5.permissions import AllowAny, BasePermission, HasScope, IsAuthenticated, as_instance, checks_objects
+from fastapix5.permissions import (
+    AllowAny,
+    BasePermission,
+    HasScope,
+    IsAuthenticated,
+    as_instance,
+    checks_objects,
+    granted_scope,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -227,6 +235,24 @@ def test_checks_objects_finds_overrides() -> None:
     assert checks_objects(AllowAny & (IsAda | ~IsOwner))
     assert not checks_objects(IsAda)
     assert not checks_objects(AllowAny & ~(IsAda | HasScope("a")))
+
+
+def test_granted_scope_is_that_of_the_part_that_granted() -> None:
+    """Compositions are walked: & where no part of it lacks its scope, | its first part that has one, ~ never."""
+    read, write, other = HasScope("flights.read"), HasScope("flights.write"), HasScope("x")
+    cases: list[tuple[BasePermission, str | None]] = [
+        (read, "flights.read"),
+        (IsAuthenticated & read, "flights.read"),
+        (write & read, "flights.write"),
+        (other | write | read, "flights.write"),
+        ((read & other) | write, "flights.write"),
+        ((read & (other | other)) | write, "flights.write"),
+        (~other, None),
+        (~other & read, "flights.read"),
+        (IsAuthenticated & IsAda, None),
+    ]
+    for permission, expected in cases:
+        assert granted_scope([IsAuthenticated(), permission], ADA) == (expected and Scope(expected)), permission
 
 
 def test_as_instance_makes_or_keeps() -> None:

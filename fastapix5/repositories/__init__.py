@@ -13,7 +13,13 @@ from fastapix5.repositories.lookups import (
     resolve,
     walk,
 )
-from fastapix5.repositories.policies import RowPolicy, forget_policies, policy_condition, register_policy
+from fastapix5.repositories.policies import (
+    RowPolicy,
+    forget_policies,
+    policy_condition,
+    register_policy,
+    register_reading,
+)
 from fastapix5.repositories.queryset import QuerySet
 from fastapix5.repositories.reads import Read
 from fastapix5.repositories.repository import Repository
@@ -37,6 +43,7 @@ __all__ = [
     "policy_condition",
     "register_lookup",
     "register_policy",
+    "register_reading",
     "resolve",
     "row_key",
     "to_sql",

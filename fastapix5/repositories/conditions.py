@@ -122,7 +122,8 @@ def _adapted(expression: ColumnElement[Any], entity: Any) -> ColumnElement[Any]:
     # A SELECT may name the model's table for itself, so the expression stays as it is, on the same row.
     model = found.mapper.class_
     statement = select(1).select_from(model).where(same_row(model, entity), expression).correlate(entity)
-    return statement.exists()._annotate({"no_replacement_traverse": True})
+    # A join adapts what stands in its condition, but this stands on the alias already.
+    return statement.exists()._annotate({"no_replacement_traverse": True})  # noqa: SLF001
 
 
 def _tree(condition: Condition | tuple[str, Any], entity: Any) -> _Tree:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, inspect, select
 from sqlalchemy.orm import aliased
 
-from fastapix5.access import Access, current_access
+from fastapix5.access import Access, Scope, current_access
 from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.repositories.conditions import Condition, has_subquery, same_row, to_sql
 
 RowPolicy = Callable[[Access], Condition | None]
+Granted = Callable[[Access], Scope | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class _Registered:
 
 
 _policies: dict[type[Any], _Registered] = {}
+_readings: dict[type[Any], list[Granted]] = {}
 _of_repositories: set[Any] = set()
 _asking: ContextVar[bool] = ContextVar("fastapix5_asking_a_policy", default=False)
 
@@ -73,18 +75,33 @@ def mark_repository_policy(source: Any) -> None:
 def forget_policies() -> None:
     """Drop every registered policy: for tests that declare models anew."""
     _policies.clear()
+    _readings.clear()
 
 
-def policy_condition(entity: Any) -> ColumnElement[bool] | None:
+def register_reading(model: type[Any], granted: Granted) -> None:
+    """Remember by which scope a caller may read ``model``'s rows, where another model's route reaches them."""
+    _readings.setdefault(model, []).append(granted)
+
+
+def policy_condition(entity: Any, *, related: bool = False) -> ColumnElement[bool] | None:
     """The condition that the current access sets on the rows of ``entity``: a model, or an alias of one.
 
     Outside a request no access is set and policies do not apply. What a policy crosses, no policy narrows.
+
+    Args:
+        entity: The model or alias.
+        related: Whether the rows are reached from another model's route: then the policy sees the scope that would let
+            the caller read them, and not the one that opened the route.
     """
     access = current_access.get()
     if access is None or not _policies:
         return None
     # What holds for a class holds for its subclasses.
-    registered = [_policies[cls].policy for cls in inspect(entity).mapper.class_.__mro__ if cls in _policies]
+    classes = [cls for cls in inspect(entity).mapper.class_.__mro__ if cls in _policies]
+    registered = [_policies[cls].policy for cls in classes]
+    if related and classes:
+        grants = (granted(access) for granted in _readings.get(classes[0], ()))
+        access = replace(access, scope=next((scope for scope in grants if scope is not None), None))
     if not registered:
         return None
     token = _asking.set(True)
@@ -97,7 +114,7 @@ def policy_condition(entity: Any) -> ColumnElement[bool] | None:
 
 def related_condition(entity: Any) -> ColumnElement[bool] | None:
     """``policy_condition`` for an entity that a statement reaches through a relation; None while a policy is asked."""
-    return None if _asking.get() else policy_condition(entity)
+    return None if _asking.get() else policy_condition(entity, related=True)
 
 
 def loaded_within(attribute: Any) -> Any:

@@ -107,7 +107,9 @@ class Read:
         self.root = self._node(selection, self.entity, through=())
         self._alike = [node for node in self.root.walk() if node is not self.root and _table(node) is _table(self.root)]
         self._extra = [self._add(getattr(self.entity, name), ()) for name in extra]
-        self._returning = [self._subquery(column, way) for column, way in zip(self._columns, self._through, strict=True)]
+        self._returning = [
+            self._subquery(column, way) for column, way in zip(self._columns, self._through, strict=True)
+        ]
         self.has_many = any(node.many for node in self.root.walk())
 
     def _node(self, selection: Selection, entity: Any, through: tuple[tuple[Any, Any], ...]) -> Node:
@@ -193,7 +195,9 @@ class Read:
         step = max(1, KEYS_PER_STATEMENT // len(many.owner_key))
         for start in range(0, len(keys), step):
             condition = key_in(many.owner_key, keys[start : start + step])
-            statement = select(many.owner).join(_within(many.join, many.read.entity)).where(condition).order_by(*many.order)
+            statement = (
+                select(many.owner).join(_within(many.join, many.read.entity)).where(condition).order_by(*many.order)
+            )
             statement = many.read.statement(statement).add_columns(*many.owner_key)
             rows = (await session.execute(statement)).all()
             owners = [tuple(row[-len(many.owner_key) :]) for row in rows]

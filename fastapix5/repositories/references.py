@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, and_, select
 from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.exc import UnmappedColumnError
 
 from fastapix5.repositories.policies import policy_condition
 
@@ -42,13 +43,13 @@ class Wanted:
     @property
     def is_narrowed(self) -> bool:
         """Whether a policy narrows the rows it may be: the database cannot check that by itself."""
-        return self.reference.target is not None and policy_condition(self.reference.target) is not None
+        return self.reference.target is not None and policy_condition(self.reference.target, related=True) is not None
 
     def exists(self) -> ColumnElement[bool]:
         """EXISTS: the row is there, within the current access's reach."""
         columns, target = self.reference.columns, self.reference.target
         conditions = [column == value for column, value in zip(columns, self.key, strict=True)]
-        policy = None if target is None else policy_condition(target)
+        policy = None if target is None else policy_condition(target, related=True)
         if policy is not None:
             conditions.append(policy)
         own = {part.table for part in self.key if isinstance(part, Column)}
@@ -57,12 +58,15 @@ class Wanted:
 
 
 def references(mapper: Mapper[Any]) -> Iterator[Reference]:
-    """Every foreign key of a model."""
+    """Every foreign key of a model whose columns are mapped: others nobody writes."""
     for table in mapper.tables:
         if not isinstance(table, Table):
             continue
         for constraint in table.foreign_key_constraints:
-            fields = tuple(mapper.get_property_by_column(column).key for column in constraint.columns)
+            try:
+                fields = tuple(mapper.get_property_by_column(column).key for column in constraint.columns)
+            except UnmappedColumnError:
+                continue
             columns = tuple(element.column for element in constraint.elements)
             yield Reference(fields, columns, _mapped_class(mapper, columns[0].table))
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic_core import to_jsonable_python
 from sqlalchemy import (
     JSON,
+    BindParameter,
+    Column,
     ColumnElement,
+    Table,
     TableClause,
+    UniqueConstraint,
     and_,
     delete,
     false,
@@ -23,14 +27,21 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Mapper
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList
+
+from fastapix5.db.routing import RoutedSession
 
 WRITE_EVENTS = ("before_insert", "after_insert", "before_update", "after_update")
 DELETE_EVENTS = ("before_delete", "after_delete")
+ATTRIBUTE_EVENTS = ("set", "remove", "modified")
+FLUSH_EVENTS = ("before_flush", "after_flush", "after_flush_postexec")
 
 
 def writes_directly(mapper: Mapper[Any]) -> bool:
     """Whether one statement writes a whole object: one table, and nothing that only a flush would do."""
-    return _is_single(mapper, WRITE_EVENTS) and not mapper.validators and not has_own_constructor(mapper)
+    heard = mapper.validators or has_attribute_listeners(mapper) or has_own_constructor(mapper)
+    return _is_single(mapper, WRITE_EVENTS) and not heard
 
 
 def deletes_directly(mapper: Mapper[Any]) -> bool:
@@ -42,7 +53,21 @@ def _is_single(mapper: Mapper[Any], events: tuple[str, ...]) -> bool:
     """Whether an object is one row of one table, without version or subclass, to whose writing nobody listens."""
     listeners = any(getattr(mapper.dispatch, name) for name in events)
     inherits = len(mapper.tables) > 1 or mapper.polymorphic_on is not None
-    return not inherits and mapper.version_id_col is None and not listeners
+    return not inherits and mapper.version_id_col is None and not listeners and not has_flush_listeners()
+
+
+def has_flush_listeners() -> bool:
+    """Whether someone listens to the flushes of every session."""
+    # Listeners of a class are told by an instance only.
+    dispatch: Any = RoutedSession().dispatch
+    return any(getattr(dispatch, name) for name in FLUSH_EVENTS)
+
+
+def has_attribute_listeners(mapper: Mapper[Any]) -> bool:
+    """Whether someone listens to a column's attribute being set; SQLAlchemy's own mutable types do not count."""
+    dispatches = (mapper.class_manager[name].dispatch for name in mapper.column_attrs.keys())  # noqa: SIM118
+    listeners = (listener for found in dispatches for name in ATTRIBUTE_EVENTS for listener in getattr(found, name))
+    return any(getattr(listener, "__module__", "") != "sqlalchemy.ext.mutable" for listener in listeners)
 
 
 def has_own_constructor(mapper: Mapper[Any]) -> bool:
@@ -130,6 +155,27 @@ def update_object(mapper: Mapper[Any], instance: Any, data: Mapping[str, Any]) -
 def delete_statement(mapper: Mapper[Any], where: Sequence[ColumnElement[bool]]) -> Any:
     """DELETE of the rows that meet ``where``, returning their keys."""
     return delete(_table(mapper)).where(*where).returning(*mapper.primary_key)
+
+
+def names_one_row(mapper: Mapper[Any], where: Sequence[ColumnElement[bool]]) -> bool:
+    """Whether the database sees to it that at most one row meets ``where``: it names a primary or a unique key."""
+    table = mapper.local_table
+    named = {column for condition in where for column in _equal_columns(condition)}
+    keys: list[set[Any]] = [set(mapper.primary_key)]
+    if isinstance(table, Table):
+        keys += [set(found.columns) for found in table.constraints if isinstance(found, UniqueConstraint)]
+        keys += [{column} for column in table.columns if column.unique]
+    return any(key and key <= named for key in keys)
+
+
+def _equal_columns(condition: Any) -> Iterator[Any]:
+    """The columns that must have one value where ``condition`` holds."""
+    if isinstance(condition, BooleanClauseList) and condition.operator is operators.and_:
+        for part in condition.clauses:
+            yield from _equal_columns(part)
+    elif isinstance(condition, BinaryExpression) and condition.operator is operators.eq:
+        left, right = condition.left, condition.right
+        yield from [left] if isinstance(left, Column) and isinstance(right, BindParameter) else []
 
 
 def key_condition(model: type[Any], *instances: Any) -> ColumnElement[bool]:

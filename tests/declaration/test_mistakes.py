@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from fastapi import Form
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import ARRAY, JSON, Enum, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fastapix5 import (
     Action,
@@ -21,9 +23,12 @@ from fastapix5 import (
     ModelViewSet,
     OrderingFilter,
     PageNumberPagination,
+    ReadOnlyModelViewSet,
     Router,
     RouterSchema,
     SearchFilter,
+    SecurityScopes,
+    Service,
     action,
     override_settings,
 )
@@ -42,6 +47,21 @@ class Misspelt(BaseModel):
     """A field that Book lacks."""
 
     titel: str
+
+
+async def async_policy(access: Any) -> None: ...
+
+
+class Lister(Service[Book]):
+    """Has a list of its own."""
+
+    async def list(self, *arguments: Any, **keywords: Any) -> Any: ...
+
+
+class Retriever(Service[Book]):
+    """Has a retrieve of its own."""
+
+    async def retrieve(self, *arguments: Any, **keywords: Any) -> Any: ...
 
 
 class Pager(BaseFilterBackend):
@@ -125,6 +145,34 @@ KEYWORDS: dict[str, tuple[dict[str, Any], str]] = {
         'BookViewSet.name: "a/b" is not one path segment. Use letters, digits, _ and -.',
     ),
     "a name that is none": ({"name": 3}, 'BookViewSet.name: 3 is not a name. Write name = "...".'),
+    "a lookup field of several rows": (
+        {"lookup_field": "title"},
+        (
+            'BookViewSet.lookup_field: Book.title is not unique, so "title" may name several rows. '
+            "Add a unique constraint on it, or take another field."
+        ),
+    ),
+    "a row policy that must be awaited": (
+        {"objects_filter": async_policy},
+        (
+            "BookViewSet.objects_filter: it is async def, and a row policy is a condition that nobody awaits. "
+            "Write def; what must be looked up belongs into the condition as a subquery, or into the token's claims."
+        ),
+    ),
+    "a service whose list nobody calls": (
+        {"service_class": Lister},
+        (
+            "BookViewSet.service_class: Lister.list() is overridden, and the generated list does not call it. "
+            "Override get_queryset() or list() of the viewset."
+        ),
+    ),
+    "a service whose retrieve nobody calls": (
+        {"service_class": Retriever},
+        (
+            "BookViewSet.service_class: Retriever.retrieve() is overridden, and the generated retrieve does not call it. "
+            "Override get_queryset() or retrieve() of the viewset."
+        ),
+    ),
     "security twice": (
         {"security": JWTAuthentication("k" * 32), "authentication_classes": []},
         "BookViewSet.security: authentication_classes is given as well. Keep one of the two.",
@@ -228,6 +276,27 @@ FILTERING: dict[str, tuple[dict[str, Any], str]] = {
         {"search_fields": ["@title"]},
         'BookViewSet.search_fields: "@title" searches full text, which sqlite has not. Drop the @, or use PostgreSQL.',
     ),
+    "a search by pattern off PostgreSQL": (
+        {"search_fields": ["$title"]},
+        (
+            'BookViewSet.search_fields: "$title" is a regular expression of the caller\'s, and on sqlite one can freeze '
+            "the process. Drop the $, or use PostgreSQL."
+        ),
+    ),
+    "a filter by pattern off PostgreSQL": (
+        {"filterset_fields": {"title": ["iregex"]}},
+        (
+            'BookViewSet.filterset_fields: "title__iregex" is a regular expression of the caller\'s, and on sqlite one '
+            "can freeze the process. Drop the lookup, or use PostgreSQL."
+        ),
+    ),
+    "text in a number": (
+        {"filterset_fields": {"pages": ["icontains"]}},
+        (
+            'BookViewSet.filterset_fields: "pages" is Integer, which "icontains" does not fit. '
+            "Lookups that fit: exact, ne, gt, gte, lt, lte, in, not_in, isnull, range."
+        ),
+    ),
     "a parameter twice": (
         {"filter_backends": [Pager]},
         'BookViewSet.list: two parameters are called "page". Drop or rename one.',
@@ -247,6 +316,138 @@ def test_filter_that_is_wrong(keywords: dict[str, Any], expected: str) -> None:
     """Filters, search and ordering name columns that are there and shown."""
     actual = mistake(lambda: BookViewSet(**{"filter_backends": FILTERS, **keywords}))
     assert actual.startswith(expected)
+
+
+class TypesBase(DeclarativeBase):
+    """The root of Typed."""
+
+
+class Typed(TypesBase):
+    """Columns that are compared in few ways, and keys that name a row in several."""
+
+    __tablename__ = "typed"
+    __table_args__ = (
+        UniqueConstraint("parent_id", "number"),
+        Index("some", "partial", unique=True, postgresql_where=text("number > 0")),
+        Index("every", "indexed", unique=True),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("typed.id"))
+    number: Mapped[int]
+    partial: Mapped[int]
+    indexed: Mapped[int]
+    slug: Mapped[str] = mapped_column(unique=True)
+    flag: Mapped[bool]
+    data: Mapped[Any] = mapped_column(JSON)
+    words: Mapped[list[str]] = mapped_column(ARRAY(String))
+    raw: Mapped[bytes]
+    kind: Mapped[str] = mapped_column(Enum("a", "b"))
+
+
+class TypedRead(BaseModel):
+    """Everything but the bytes."""
+
+    id: int
+    flag: bool
+    data: Any
+    words: list[str]
+    kind: str
+
+
+class RawRead(BaseModel):
+    """Bytes, as text."""
+
+    raw: bytes | None
+
+
+class Base64Read(RawRead):
+    """Bytes, as base64."""
+
+    model_config = ConfigDict(ser_json_bytes="base64")
+
+
+class TypedViewSet(ReadOnlyModelViewSet[Typed]):
+    """Open to all."""
+
+    read_schema = TypedRead
+    permission_classes = [AllowAny]
+    filter_backends = FILTERS
+    allow_hidden = ["raw"]
+
+
+@pytest.mark.parametrize("dialect", ["sqlite+aiosqlite://", "postgresql+asyncpg://nobody@nowhere/none"])
+@pytest.mark.parametrize(
+    ("field", "kind", "refused", "fitting"),
+    [
+        ("flag", "Boolean", ["gt", "range", "icontains"], "exact, ne, in, not_in, isnull"),
+        ("data", "JSON", ["exact", "in", "gt", "contains"], "isnull"),
+        ("words", "ARRAY", ["exact", "in", "gt", "contains"], "isnull"),
+        ("raw", "LargeBinary", ["exact", "in", "gt", "contains"], "isnull"),
+        ("kind", "Enum", ["icontains", "iexact", "regex"], "exact, ne, gt, gte, lt, lte, in, not_in, isnull, range"),
+    ],
+)
+def test_lookup_that_does_not_fit(dialect: str, field: str, kind: str, refused: list[str], fitting: str) -> None:
+    """A lookup that a column's type has not is refused on both engines alike, and those that fit are named."""
+    with override_settings(DATABASES={"default": dialect}):
+        for lookup in refused:
+            expected = (
+                f'TypedViewSet.filterset_fields: "{field}" is {kind}, which "{lookup}" does not fit. '
+                f"Lookups that fit: {fitting}."
+            )
+            fields = {field: [lookup]}
+            assert mistake(lambda fields=fields: TypedViewSet(filterset_fields=fields)) == expected  # type: ignore[misc]
+        assert TypedViewSet(filterset_fields={field: fitting.split(", ")}).router.plans
+
+
+@pytest.mark.parametrize(("field", "kind"), [("data", "JSON"), ("words", "ARRAY"), ("raw", "LargeBinary")])
+def test_order_by_what_has_none(field: str, kind: str) -> None:
+    """JSON, lists and bytes have no order."""
+    for name in ("ordering_fields", "ordering"):
+        expected = f'TypedViewSet.{name}: "{field}" is {kind}, which has no order. Order by another column.'
+        assert mistake(lambda name=name: TypedViewSet(**{name: [field]})) == expected  # type: ignore[misc]
+
+
+def test_bytes_that_would_be_sent_as_text() -> None:
+    """A schema that shows bytes says how, in a config of its own."""
+    assert mistake(lambda: TypedViewSet(read_schema=RawRead)) == (
+        "TypedViewSet.read_schema: RawRead.raw is bytes, which JSON has not, and not all bytes are text. "
+        'Write model_config = ConfigDict(ser_json_bytes="base64") in the schema.'
+    )
+    assert TypedViewSet(read_schema=Base64Read).router.plans
+
+
+@pytest.mark.parametrize("field", ["id", "slug", "indexed"])
+def test_lookup_field_that_names_one_row(field: str) -> None:
+    """A primary key, a unique constraint and a unique index name one row."""
+    assert TypedViewSet(lookup_field=field).router.plans
+
+
+@pytest.mark.parametrize("field", ["number", "partial"])
+def test_lookup_field_that_names_several(field: str) -> None:
+    """A part of a unique constraint does not name one row, nor does an index of some rows."""
+    assert "is not unique" in mistake(lambda: TypedViewSet(lookup_field=field))
+
+
+def test_lookup_field_that_names_one_row_below_its_parent() -> None:
+    """Below a parent, what is unique together with the link names one row."""
+
+    def tree(field: str) -> RouterSchema:
+        return RouterSchema(viewset=TypedViewSet, children=[RouterSchema(viewset=TypedViewSet, lookup_field=field)])
+
+    assert tree("number").router.plans
+    assert mistake(lambda: tree("partial")) == (
+        'TypedViewSet.lookup_field: Typed.partial is not unique, so "partial" may name several rows. '
+        "Add a unique constraint on it, or one together with parent_id, or take another field."
+    )
+
+
+def test_service_is_free_where_the_viewset_has_its_own() -> None:
+    """A service's own list is welcome where the viewset's own list can call it."""
+
+    async def own(self: Any) -> Any: ...
+
+    assert shelf(service_class=Lister, list=own)().router.plans
 
 
 def test_hidden_column_is_opened_by_name() -> None:
@@ -396,6 +597,35 @@ def test_known_attributes_are_those_of_the_viewset() -> None:
 def nested(**child: Any) -> RouterSchema:
     """Books below authors, to whom two foreign keys lead."""
     return RouterSchema(viewset=AuthorViewSet, children=[RouterSchema(viewset=BookViewSet, **child)])
+
+
+@override_settings(DATABASES={"default": "sqlite+aiosqlite://", "archive": "sqlite+aiosqlite://"})
+def test_child_in_another_database() -> None:
+    """A child lives in its parent's database."""
+    assert mistake(lambda: nested(using="archive", parent_field="author")) == (
+        'BookViewSet.using: it is "archive", and the parent\'s is "default". Leave it out, or do not nest the two.'
+    )
+
+
+def test_parent_whose_scopes_name_no_get() -> None:
+    """Scopes that do not say who may read the parent leave its children open to nobody knows whom."""
+
+    def tree(scopes: SecurityScopes) -> RouterSchema:
+        security = JWTAuthentication("k" * 32)
+        child = RouterSchema(viewset=ReviewViewSet, security_scopes=SecurityScopes(get=["reviews"]))
+        return RouterSchema(viewset=BookViewSet, security=security, security_scopes=scopes, children=[child])
+
+    assert mistake(lambda: tree(SecurityScopes(post=["books"]))) == (
+        "BookViewSet.security_scopes: it names no get, and there are children, for which its rows must be readable. "
+        "Name the get scopes (get=[] asks only for an authenticated caller), or drop security_scopes."
+    )
+    below = tree(SecurityScopes(get=[], post=["books"])).router.plans[-1]
+    assert [repr(permission) for permission in below.permissions] == [
+        "AllowAny",
+        "IsAuthenticated",
+        "AllowAny",
+        "HasScope('reviews')",
+    ]
 
 
 def test_two_foreign_keys_to_the_parent() -> None:

@@ -564,7 +564,7 @@ def test_way_of_a_route() -> None:
         async def destroy(self, obj: Book) -> None: ...
 
     class BookRepository(Repository[Book]):
-        async def update(self, instance: Book, data: Any) -> Any:
+        async def update(self, instance: Book, data: Any, **keywords: Any) -> Any:
             raise NotImplementedError
 
     def why(viewset: Any, name: str) -> tuple[bool, str]:

@@ -187,11 +187,11 @@ async def test_an_object_permission_may_look_at_what_the_read_schema_shows(serve
         def has_object_permission(self, request: Any, view: Any, obj: Any) -> bool:
             return bool(obj.company.name != "Gone")
 
-    class Shown(DepartmentRead):
+    class WithCompany(DepartmentRead):
         company: CompanyRead
 
     class Guarded(Departments):
-        read_schema = Shown
+        read_schema: Any = WithCompany
         permission_classes = [CompanyIsOpen]
 
     client = serve(Guarded())
@@ -219,7 +219,63 @@ async def test_an_answer_that_contradicts_its_schema_is_not_sent(serve: Serve) -
     """It is a fault of the code, so 500, and nothing was written."""
 
     class Wrong(Departments):
-        async def list(self) -> Any:  # type: ignore[override]
+        async def list(self) -> Any:
             return ["not a page"]
 
     assert (await serve(Wrong()).get("/departments")).status_code == 500
+
+
+@pytest.mark.usefixtures("no_policies")
+async def test_a_policy_of_another_model_sees_the_scope_that_reads_that_model(serve: Serve) -> None:
+    """A wider scope for a department does not let its foreign key name another tenant's company."""
+
+    def own_or_any(access: Access) -> Any:
+        if access.scope is not None and access.scope.selector == "any":
+            return None
+        return Company.id == int(access.tenant_id or 0)
+
+    companies = RouterSchema(
+        "companies",
+        model=Company,
+        read_schema=CompanyRead,
+        security=Scopes(),
+        permission_classes=[],
+        security_scopes=SecurityScopes(get=["co.read.any", "co.read.own"]),
+        objects_filter=own_or_any,
+    )
+    departments = RouterSchema(
+        "departments",
+        model=Department,
+        read_schema=DepartmentRead,
+        create_schema=DepartmentIn,
+        security=Scopes(),
+        permission_classes=[],
+        security_scopes=SecurityScopes(get=["dep.read.any"], post=["dep.create.any"]),
+    )
+    client = serve(companies, departments)
+    client.headers["scopes"] = "co.read.own dep.create.any"
+    created = [await client.post("/departments", json={"company_id": key, "name": "New"}) for key in (1, 2)]
+    assert [answer.status_code for answer in created] == [201, 422]
+
+
+@pytest.mark.usefixtures("no_policies")
+async def test_a_write_cannot_leave_the_rows_of_its_route(serve: Serve) -> None:
+    """What ``objects_filter`` hides after a write is refused, and nothing is written."""
+    client = serve(Departments(objects_filter=lambda access: Department.name != "Hidden"))
+    refused = await client.patch("/departments/1", json={"name": "Hidden"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "row_policy")
+    assert (await client.post("/departments", json={"company_id": 1, "name": "Hidden"})).status_code == 403
+    assert (await client.get("/departments/1")).json()["name"] == "Sales"
+
+
+@pytest.mark.usefixtures("no_policies")
+async def test_a_hook_cannot_move_a_row_out_of_reach(serve: Serve) -> None:
+    """What ``perform_update()`` sets by hand is held to the limits as well."""
+
+    class Hiding(Departments):
+        async def perform_update(self, obj: Any, data: dict[str, Any]) -> Any:
+            obj.name = "Hidden"
+
+    client = serve(Hiding(objects_filter=lambda access: Department.name != "Hidden"))
+    assert (await client.patch("/departments/1", json={"budget": 1})).status_code == 403
+    assert (await client.get("/departments/1")).json()["name"] == "Sales"
