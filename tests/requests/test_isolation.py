@@ -81,6 +81,13 @@ def nested(**attributes: Any) -> RouterSchema:
     return RouterSchema(viewset=Companies, children=[RouterSchema(viewset=Departments, **attributes)])
 
 
+def own_or_any(access: Access) -> Any:
+    """The caller's own company, or all where the scope says any."""
+    if access.scope is not None and access.scope.selector == "any":
+        return None
+    return Company.id == int(access.tenant_id or 0)
+
+
 class Blind(BasePagination):
     """A page that never counts."""
 
@@ -117,11 +124,6 @@ async def test_objects_inside_an_answer_that_no_schema_describes_are_refused(ser
 @pytest.mark.usefixtures("no_policies")
 async def test_an_ancestors_policy_sees_the_scope_that_opens_the_ancestor(serve: Serve) -> None:
     """A wider scope for what is below does not open the parent."""
-
-    def own_or_any(access: Access) -> Any:
-        if access.scope is not None and access.scope.selector == "any":
-            return None
-        return Company.id == int(access.tenant_id or 0)
 
     tree = RouterSchema(
         "companies",
@@ -228,11 +230,6 @@ async def test_an_answer_that_contradicts_its_schema_is_not_sent(serve: Serve) -
 @pytest.mark.usefixtures("no_policies")
 async def test_a_policy_of_another_model_sees_the_scope_that_reads_that_model(serve: Serve) -> None:
     """A wider scope for a department does not let its foreign key name another tenant's company."""
-
-    def own_or_any(access: Access) -> Any:
-        if access.scope is not None and access.scope.selector == "any":
-            return None
-        return Company.id == int(access.tenant_id or 0)
 
     companies = RouterSchema(
         "companies",
