@@ -31,6 +31,7 @@ POLICIES = frozenset(
         "allow_hidden",
         "pagination_class",
         "read_schema",
+        "retry",
         "security_scopes",
     }
 )
@@ -111,8 +112,9 @@ def action(
         methods: HTTP methods.
         url_path: The path's segment; the method's name without it.
         status_code: The status of the answer; 200, or 204 for a method that returns None.
-        options: Policies and schemas that override the viewset's for this action (``permission_classes``, ...), and
-            ``summary``, ``description``, ``deprecated``, ``tags``, ``include_in_schema`` for OpenAPI.
+        options: Policies and schemas that override the viewset's for this action (``permission_classes``, ...);
+            ``retry=False``, so that it never runs twice for one request; and ``summary``, ``description``,
+            ``deprecated``, ``tags``, ``include_in_schema`` for OpenAPI.
 
     Raises:
         ImproperlyConfigured: An option or method is unknown.

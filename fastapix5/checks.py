@@ -38,6 +38,7 @@ ATTRIBUTES: frozenset[str] = frozenset(
         "permission_classes",
         "read_schema",
         "repository_class",
+        "retry",
         "search_fields",
         "security",
         "security_scopes",

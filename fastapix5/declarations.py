@@ -44,7 +44,7 @@ LISTS_OF_NAMES = ("search_fields", "ordering_fields", "ordering", "allow_hidden"
 SCHEMAS = ("read_schema", "list_schema", "create_schema", "update_schema")
 CLASSES: Mapping[str, type[Any]] = {"service_class": Service, "repository_class": Repository}
 
-BY_ACTION = frozenset({*SETTINGS, *SCHEMAS, *LISTS_OF_NAMES, "filterset_fields", "security_scopes"}) - {"tags"}
+BY_ACTION = frozenset({*SETTINGS, *SCHEMAS, *LISTS_OF_NAMES, "filterset_fields", "retry", "security_scopes"}) - {"tags"}
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,14 @@ class Declared:
                 found.where, f"{shown(found.value)} is not a pydantic model.", f"Write {name} = YourSchema."
             )
         return found.value
+
+    def flag(self, name: str, action: str, own: Mapping[str, Any], *, otherwise: bool) -> bool:
+        """Whether an action does something."""
+        found = self.nearest(name, action, own)
+        if found.value is not None and not isinstance(found.value, bool):
+            what = f"{shown(found.value)} is not True or False."
+            raise ImproperlyConfigured(found.where, what, f"Write {name} = {not otherwise}.")
+        return otherwise if found.value is None else found.value
 
     def instances(self, name: str, action: str, own: Mapping[str, Any], base: type[Any]) -> tuple[Any, ...]:
         """A list of policies for an action, as instances that belong to one route alone."""

@@ -141,6 +141,20 @@ class SolvedDependencies:
             else:
                 response.background = BackgroundTasks([self.background, response.background])
 
+    def remember(self) -> Callable[[], None]:
+        """Return what takes back status, headers and background tasks that are added from here on."""
+        response, background = self.response, self.background
+        answered = None if response is None else (response.status_code, list(response.raw_headers))
+        tasks = None if background is None else list(background.tasks)
+
+        def take_back() -> None:
+            if response is not None and answered is not None:
+                response.status_code, response.raw_headers = answered
+            if background is not None and tasks is not None:
+                background.tasks = tasks
+
+        return take_back
+
 
 class BoundRoute:
     """A plan in one inclusion: what prefixes, dependencies and overrides add is known here, once."""

@@ -5,8 +5,11 @@
 Error:
     ├── ImproperlyConfigured         a declaration or a setting is wrong; the start stops
     ├── ScopeRequired                a query outside any session scope
+    │   └── ScopeEnded               a query in a scope that is over
+    ├── SessionInUse                 two tasks at one session, or in one transaction
     ├── UnflushedChanges             a scope ends with changes that were never written
     ├── OpenTransaction              a scope that ends inside atomic
+    ├── TransactionRequired          a lock outside any transaction
     ├── AccessRequired               a policy needs an access and there is none
     ├── CredentialsError             the caller did not show who it is
     │   ├── NotAuthenticated         no credentials where some are needed
@@ -78,6 +81,49 @@ class ScopeRequired(Error):
 
     def __str__(self) -> str:
         return "No session scope is open here: wrap the code in `async with session_scope():`."
+
+
+class ScopeEnded(ScopeRequired):
+    """A task, or a session that it kept, has outlived the scope."""
+
+    def __str__(self) -> str:
+        return (
+            "The session scope that this code was started in has ended: "
+            "wrap the code in an `async with session_scope():` of its own."
+        )
+
+
+class SessionInUse(Error):
+    """Two tasks use one session, or one transaction, at once.
+
+    Args:
+        what: What the other task is doing.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} A session serves one task at a time: open `async with session_scope():` inside each task,"
+            " or await them one after the other."
+        )
+
+
+class TransactionRequired(Error):
+    """What holds until the end of a transaction was asked for outside one.
+
+    Args:
+        what: Such as ``select_for_update()``.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} needs a transaction: wrap the code in `async with atomic():`."
 
 
 class OpenTransaction(Error):
@@ -256,10 +302,12 @@ class IntegrityViolation(DatabaseError):
         constraint: The constraint's name, or None where the database does not tell.
         table: The table's name, or None.
         fields: Attribute names of the model, as far as they are known.
+        place: Which of several rows it is, such as ``objs[999]``; the empty string where there is one, or none is known.
     """
 
     code = "integrity"
     message = "A rule of the data does not hold."
+    place = ""
 
     def __init__(self, *, constraint: str | None = None, table: str | None = None, fields: Sequence[str] = ()) -> None:
         super().__init__(constraint, table, tuple(fields))
@@ -268,7 +316,8 @@ class IntegrityViolation(DatabaseError):
         self.fields = tuple(fields)
 
     def __str__(self) -> str:
-        return f"{', '.join(self.fields)}: {self.message}" if self.fields else self.message
+        fields = ", ".join(self.fields)
+        return ": ".join(part for part in (self.place, fields, self.message) if part)
 
 
 class UniqueViolation(IntegrityViolation):

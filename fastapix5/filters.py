@@ -6,7 +6,7 @@ import functools
 import operator
 import re
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,12 +14,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import MaxLen
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
-from sqlalchemy import types as sqltypes
+from sqlalchemy import String
 from sqlalchemy.types import TypeEngine
 
 from fastapix5.exceptions import FieldError, ImproperlyConfigured, InvalidPattern, ValidationFailed, did_you_mean
 from fastapix5.parameters import Parameter, base_type
-from fastapix5.repositories import LOOKUPS, Lookup, Operand, Q, QuerySet, UnknownPath, many_on, resolve, walk
+from fastapix5.repositories import LOOKUPS, Operand, Path, Q, QuerySet, UnknownPath, many_on, resolve, walk
+from fastapix5.repositories.kinds import Kind, kind_of
+from fastapix5.repositories.lookups import is_lookup
+from fastapix5.repositories.texts import check_like
 from fastapix5.schemas import bounded
 from fastapix5.schemas.bounds import NO_NUL, plain
 from fastapix5.settings import settings
@@ -27,18 +30,10 @@ from fastapix5.settings import settings
 # Lookups whose text is a regular expression.
 PATTERNS = ("__regex", "__iregex")
 
-COMPARED = frozenset({"gt", "gte", "lt", "lte", "range"})
 # A project's own lookups fit what the project says.
 BUILT_IN = frozenset(LOOKUPS)
-TEXTUAL = frozenset(name for name, lookup in LOOKUPS.items() if lookup.operand is Operand.TEXT)
-# Types that neither engine compares as the other does.
-UNCOMPARED = (sqltypes.JSON, sqltypes.ARRAY, sqltypes.LargeBinary)
-# What needs PostgreSQL, and why.
-POSTGRESQL_ONLY: Mapping[str, str] = {
-    "search": "searches full text, which {} has not",
-    "regex": "is a regular expression of the caller's, and on {} one can freeze the process",
-    "iregex": "is a regular expression of the caller's, and on {} one can freeze the process",
-}
+# Types whose values have no order that both engines share.
+UNORDERED = Kind.JSON | Kind.ARRAY | Kind.BINARY | Kind.VECTOR
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ class FilterDeclaration:
         if rest:
             what = f'"{path}" goes on after the column "{name}".'
             raise ImproperlyConfigured(place, what, 'Lookups stand in filterset_fields: {"name": ["icontains"]}.')
-        column = getattr(owner, name)
+        column = getattr(owner, name, None)
         if not hasattr(column, "type"):
             raise ImproperlyConfigured(
                 place, f'"{path}" is not a column.', "Name a column, or a relation and a column."
@@ -97,28 +92,50 @@ class FilterDeclaration:
             )
         return column
 
-    def check_lookup(self, attribute: str, path: str, lookup: str, column_type: TypeEngine[Any]) -> None:
-        """Refuse a lookup that the column's type has not, on either engine.
+    def lookup_of(self, attribute: str, path: str, name: str) -> Path:
+        """Return what a declared lookup of a path is.
 
         Raises:
-            ImproperlyConfigured: The error names the column, its type and what fits.
+            ImproperlyConfigured: There is none of this name, the column's type has it not on either engine, or it is
+                safe, or there at all, on PostgreSQL alone.
         """
-        fitting = lookups_for(column_type)
-        if lookup in BUILT_IN and lookup not in fitting:
+        try:
+            found = resolve(self.model, f"{path}__{name}")
+        except UnknownPath as error:
+            if is_lookup(error.part):
+                raise self._unfit(attribute, path, name, error.column_type) from None
             raise ImproperlyConfigured(
                 f"{self.where}.{attribute}",
-                f'"{path}" is {type(plain(column_type)).__name__}, which "{lookup}" does not fit.',
-                f"Lookups that fit: {', '.join(fitting)}.",
-            )
+                f'"{path}" has no lookup "{name}".{did_you_mean(error.part, error.known)}',
+                f"Known: {', '.join(error.known)}.",
+            ) from None
+        if found.lookup.name in BUILT_IN and found.lookup.name not in lookups_for(found.compared):
+            raise self._unfit(attribute, path, name, found.compared)
+        for needs in (*(transform.needs for transform in found.transforms), found.lookup.needs):
+            self.check_dialect(attribute, f"{path}__{name}", needs, "Drop the lookup")
+        return found
 
-    def check_dialect(self, attribute: str, written: str, lookup: str, remedy: str) -> None:
-        """Refuse a lookup that is safe, or there at all, on PostgreSQL alone.
+    def _unfit(self, attribute: str, path: str, name: str, column_type: TypeEngine[Any]) -> ImproperlyConfigured:
+        return ImproperlyConfigured(
+            f"{self.where}.{attribute}",
+            f'"{path}" is {type(plain(column_type)).__name__}, which "{name}" does not fit.',
+            f"Lookups that fit: {', '.join(lookups_for(column_type))}.",
+        )
+
+    def check_dialect(self, attribute: str, written: str, needs: str, remedy: str) -> None:
+        """Refuse what needs PostgreSQL where the database is another one.
+
+        Args:
+            attribute: Where it is declared.
+            written: What was declared.
+            needs: Why it needs PostgreSQL, ``{}`` being the other database; empty where it does not.
+            remedy: What to do.
 
         Raises:
             ImproperlyConfigured: The database is another one.
         """
-        if lookup in POSTGRESQL_ONLY and self.dialect != "postgresql":
-            what = f'"{written}" {POSTGRESQL_ONLY[lookup].format(self.dialect)}.'
+        if needs and self.dialect != "postgresql":
+            what = f'"{written}" {needs.format(self.dialect)}.'
             raise ImproperlyConfigured(f"{self.where}.{attribute}", what, f"{remedy}, or use PostgreSQL.")
 
 
@@ -168,39 +185,23 @@ class FilterSetBackend(BaseFilterBackend):
         return queryset.filter(**chosen) if chosen else queryset
 
     def _parameter(self, declaration: FilterDeclaration, path: str, lookup_name: str) -> Parameter:
-        column = declaration.check_path("filterset_fields", path)
-        lookup = lookup_of(declaration, path, lookup_name)
-        declaration.check_lookup("filterset_fields", path, lookup.name, column.type)
-        declaration.check_dialect("filterset_fields", f"{path}__{lookup.name}", lookup.name, "Drop the lookup")
+        declaration.check_path("filterset_fields", path)
+        found = declaration.lookup_of("filterset_fields", path, lookup_name)
         name = path if lookup_name == "exact" else f"{path}__{lookup_name}"
-        phrase = f"{path.replace('__', ' ')} {lookup_name}"
-        match lookup.operand:
+        phrase = f"{path} {lookup_name}".replace("__", " ")
+        match found.lookup.operand:
             case Operand.BOOLEAN:
                 return Parameter(name, bool, phrase)
             case Operand.TEXT:
-                return Parameter(name, text_type(pattern=name.endswith(PATTERNS)), phrase)
+                return Parameter(name, text_type(CHECKS.get(found.lookup.name)), phrase)
             case Operand.LIST:
-                return Parameter(name, value_type(column.type), phrase, many=True, most=settings.MAX_LIST_VALUES)
+                item = value_type(item_type(found.compared))
+                return Parameter(name, item, phrase, many=True, most=settings.MAX_LIST_VALUES)
             case Operand.PAIR:
-                return Parameter(name, value_type(column.type), f"{phrase}: two values", many=True, least=2, most=2)
+                value = value_type(found.compared)
+                return Parameter(name, value, f"{phrase}: two values", many=True, least=2, most=2)
             case Operand.VALUE:
-                return Parameter(name, value_type(column.type), phrase)
-
-
-def lookup_of(declaration: FilterDeclaration, path: str, name: str) -> Lookup:
-    """Return a declared lookup.
-
-    Raises:
-        ImproperlyConfigured: There is none of this name.
-    """
-    try:
-        return resolve(declaration.model, f"{path}__{name}").lookup
-    except UnknownPath:
-        raise ImproperlyConfigured(
-            f"{declaration.where}.filterset_fields",
-            f'"{path}" has no lookup "{name}".{did_you_mean(name, LOOKUPS)}',
-            f"Known: {', '.join(LOOKUPS)}.",
-        ) from None
+                return Parameter(name, value_type(found.compared), phrase)
 
 
 class SearchFilter(BaseFilterBackend):
@@ -244,9 +245,9 @@ class SearchFilter(BaseFilterBackend):
         path = field if lookup == "icontains" else field[1:]
         place = f"{declaration.where}.search_fields"
         column = declaration.check_path("search_fields", path)
-        if not is_text(column.type):
+        if kind_of(column.type) is not Kind.TEXT:
             raise ImproperlyConfigured(place, f'"{path}" is not a text column.', "Search text; filter the rest.")
-        declaration.check_dialect("search_fields", field, lookup, f"Drop the {field[0]}")
+        declaration.check_dialect("search_fields", field, LOOKUPS[lookup].needs, f"Drop the {field[0]}")
         return f"{path}__{lookup}"
 
     def _check_pattern(self, term: str) -> None:
@@ -320,27 +321,48 @@ def check_pattern(text: str) -> str:
     return text
 
 
-def text_type(*, pattern: bool = False) -> Any:
-    """Text as a query may carry it: at most MAX_VALUE_LENGTH characters, no NUL; a valid pattern where it is one."""
+def check_wildcards(text: str) -> str:
+    """Return a pattern of LIKE as it is.
+
+    Raises:
+        ValueError: It ends in its escape.
+    """
+    try:
+        return check_like(text)
+    except ValueError:
+        raise PydanticCustomError("invalid_pattern", "This pattern ends in a backslash that escapes nothing") from None
+
+
+# What text must be beyond text, by lookup.
+CHECKS: Mapping[str, Callable[[str], str]] = {
+    "regex": check_pattern,
+    "iregex": check_pattern,
+    "like": check_wildcards,
+    "ilike": check_wildcards,
+}
+
+
+def text_type(check: Callable[[str], str] | None = None) -> Any:
+    """Text as a query may carry it: at most MAX_VALUE_LENGTH characters, no NUL, and what ``check`` asks for."""
     limits = (NO_NUL, MaxLen(settings.MAX_VALUE_LENGTH))
-    return Annotated[(str, *limits, AfterValidator(check_pattern))] if pattern else Annotated[(str, *limits)]
-
-
-def is_text(column_type: TypeEngine[Any]) -> bool:
-    """Whether a column holds text; an enumeration, which is text on SQLite only, does not."""
-    bare = plain(column_type)
-    return isinstance(bare, sqltypes.String) and not isinstance(bare, sqltypes.Enum)
+    return Annotated[(str, *limits, *([AfterValidator(check)] if check else []))]
 
 
 def lookups_for(column_type: TypeEngine[Any]) -> tuple[str, ...]:
-    """The lookups of ours that fit a column's type, alike on every engine."""
-    bare = plain(column_type)
-    if isinstance(bare, UNCOMPARED):
-        return ("isnull",)
-    refused = COMPARED if isinstance(bare, sqltypes.Boolean) else frozenset()
-    if not is_text(column_type):
-        refused |= TEXTUAL
-    return tuple(name for name in LOOKUPS if name in BUILT_IN and name not in refused)
+    """The lookups of ours that a viewset may offer for a column's type, alike on every engine."""
+    kind = kind_of(column_type)
+    found = ((name, lookup.on(kind)) for name, lookup in LOOKUPS.items() if name in BUILT_IN)
+    return tuple(name for name, lookup in found if lookup is not None and kind in lookup.kinds & lookup.offered)
+
+
+def item_type(column_type: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The type of the values in a list that a column is compared with: of an array its items', of JSON its keys'."""
+    bare: Any = plain(column_type)
+    kind = kind_of(bare)
+    if kind is Kind.ARRAY:
+        found: TypeEngine[Any] = bare.item_type
+        return found
+    return String() if kind is Kind.JSON else column_type
 
 
 def check_ordering(where: str, path: str, column_type: TypeEngine[Any]) -> None:
@@ -349,9 +371,8 @@ def check_ordering(where: str, path: str, column_type: TypeEngine[Any]) -> None:
     Raises:
         ImproperlyConfigured: It is JSON, a list or bytes.
     """
-    bare = plain(column_type)
-    if isinstance(bare, UNCOMPARED):
-        what = f'"{path}" is {type(bare).__name__}, which has no order.'
+    if kind_of(column_type) in UNORDERED:
+        what = f'"{path}" is {type(plain(column_type)).__name__}, which has no order.'
         raise ImproperlyConfigured(where, what, "Order by another column.")
 
 

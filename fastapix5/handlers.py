@@ -290,7 +290,7 @@ async def update_row(view: Any, body: Body) -> Any:
     queryset = await row(view)
     if not data:
         return await queryset.get_as(view.plan.output.read)
-    return await _updated(view, data, queryset.conditions)
+    return await _updated(view, data, queryset.where())
 
 
 async def update_loaded_row(view: Any, body: Body) -> Any:
@@ -299,7 +299,7 @@ async def update_loaded_row(view: Any, body: Body) -> Any:
     data = await _data(view, body, None)
     if not data:
         return await render(view, instance)
-    return await _updated(view, data, QuerySet(view.model).at(instance).conditions)
+    return await _updated(view, data, QuerySet(view.model).at(instance).where())
 
 
 async def update_object(view: Any, body: Body) -> Any:
@@ -314,14 +314,14 @@ async def update_object(view: Any, body: Body) -> Any:
 
 async def destroy_row(view: Any, _body: Body) -> None:
     """One DELETE that carries every condition."""
-    if not await view.repository.delete_rows((await row(view)).conditions):
+    if not await view.repository.delete_rows((await row(view)).where()):
         raise DoesNotExist(view.model.__name__)
 
 
 async def destroy_loaded_row(view: Any, _body: Body) -> None:
     """Load and lock the object for the permissions that look at it, then delete its row."""
     instance = await call(view.get_object)
-    if not await view.repository.delete_rows(QuerySet(view.model).at(instance).conditions):
+    if not await view.repository.delete_rows(QuerySet(view.model).at(instance).where()):
         raise DoesNotExist(view.model.__name__)
 
 
@@ -435,7 +435,7 @@ async def _exists(view: Any) -> None:
         raise DoesNotExist(view.model.__name__)
 
 
-async def _updated(view: Any, data: Mapping[str, Any], where: tuple[ColumnElement[bool], ...]) -> BaseModel:
+async def _updated(view: Any, data: Mapping[str, Any], where: Sequence[ColumnElement[bool]]) -> BaseModel:
     written = await view.repository.update_rows(data, view.plan.output.read, where, within=narrowing(view))
     if written is None:
         raise DoesNotExist(view.model.__name__)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 from starlette.authentication import AuthCredentials
@@ -16,6 +16,7 @@ from fastapix5.access import ANONYMOUS, Access, current_access
 from fastapix5.actions import Action
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.concurrency import call
+from fastapix5.db.retries import run_unit
 from fastapix5.db.sessions import session_scope
 from fastapix5.db.transactions import atomic
 from fastapix5.exceptions import CredentialsError, FieldError, ValidationFailed
@@ -32,6 +33,9 @@ class Solved(Protocol):
 
     def finish(self, response: Response) -> None:
         """Give the response the headers and background tasks that they asked for."""
+
+    def remember(self) -> Callable[[], None]:
+        """Return what takes back headers and background tasks that are added from here on."""
 
 
 S = TypeVar("S", bound=Solved)
@@ -76,7 +80,8 @@ async def answer(inclusion: Inclusion[S], request: Request) -> Response:
     10. render, commit
     11. send: Starlette's work, done after this returns
 
-    Steps 7 to 9 are the handler's, since the object, its permissions and the write often share one statement.
+    Steps 7 to 9 are the handler's, since the object, its permissions and the write often share one statement. In an
+    unsafe method steps 6 to 10 are one transaction, and run again on a fresh view where it could not hold beside others.
 
     Raises:
         Error: Whatever refuses the request; ``problems`` says how it looks.
@@ -94,18 +99,15 @@ async def answer(inclusion: Inclusion[S], request: Request) -> Response:
             parse_parameters(view, refused, inclusion.known_parameters())
             solved = await inclusion.solve(request)
             raw = await inclusion.read_body(request)
-            async with nullcontext() if plan.safe else atomic(using=plan.using):
-                view.ancestors = await resolve_ancestors(plan.parents, views, plan.link)
-                if inclusion.waits:
-                    # A dependency that reads the body runs only where there is something to write to.
-                    await find(view)
-                body, solved = await inclusion.parse_body(request, raw, solved)
-                result = await plan.handler(view, body)
-                response = render(view, result)
+            attempts = Attempts(inclusion, request, (*views, view), solved, raw)
+            if plan.safe:
+                response = await attempts.make()
+            else:
+                response = await run_unit(plan.using, partial(atomic, plan.using), attempts.make, again=plan.retry)
     except CredentialsError as error:
         error.challenge = challenge(view, request)
         raise
-    solved.finish(response)
+    attempts.solved.finish(response)
     return response
 
 
@@ -207,6 +209,62 @@ def parse_parameters(view: Any, refused: Sequence[FieldError], known: Mapping[st
     if b"%" in view.request.scope["query_string"]:
         check_unicode(view.request.scope["query_string"])
     view.query = parse_query(view.request.query_params.multi_items(), plan.parameters, known, lenient=plan.lenient)
+
+
+# 6 to 10
+
+
+class Attempts(Generic[S]):
+    """Steps 6 to 10, which may run more than once: each time from what the steps before have left.
+
+    Args:
+        inclusion: The route.
+        request: The request.
+        views: The ancestors' views and the request's own, as step 5 has left them.
+        solved: What the dependencies left.
+        raw: The body, or why it cannot be taken.
+    """
+
+    def __init__(
+        self, inclusion: Inclusion[S], request: Request, views: Sequence[Any], solved: S, raw: bytes | Exception
+    ) -> None:
+        self.inclusion = inclusion
+        self.request = request
+        self.raw = raw
+        self.solved = solved
+        self.views = views
+        self.number = 0
+        if not inclusion.plan.safe:
+            self.before = [remembered(view) for view in views]
+            self.take_back = solved.remember()
+
+    async def make(self) -> Response:
+        """Make an attempt."""
+        self.number += 1
+        if self.number > 1:
+            self.take_back()
+            self.views = [anew(view, state) for view, state in zip(self.views, self.before, strict=True)]
+        plan, (*above, view) = self.inclusion.plan, self.views
+        view.ancestors = await resolve_ancestors(plan.parents, tuple(above), plan.link)
+        if self.inclusion.waits:
+            # A dependency that reads the body runs only where there is something to write to.
+            await find(view)
+        body, self.solved = await self.inclusion.parse_body(self.request, self.raw, self.solved)
+        return render(view, await plan.handler(view, body))
+
+
+def remembered(view: Any) -> dict[str, Any]:
+    """The attributes of a view; its own dicts are copied, since a hook may change them."""
+    return {name: dict(value) if type(value) is dict else value for name, value in vars(view).items()}
+
+
+def anew(view: Any, attributes: Mapping[str, Any]) -> Any:
+    """Another view with the given attributes; its repository and service are made anew too."""
+    fresh = object.__new__(type(view))
+    vars(fresh).update(attributes)
+    for made in ("repository", "service"):
+        vars(fresh).pop(made, None)
+    return fresh
 
 
 # 10

@@ -122,6 +122,7 @@ class RoutePlan:
         lenient: Whether unknown query parameters are passed over.
         max_body_size: Bytes.
         max_depth: How deep JSON may nest.
+        retry: Whether steps 6 to 10 run again where their transaction could not hold beside others.
         function: The method behind an ``@action``; its signature is a FastAPI signature.
         takes: The keys of the path that this signature names.
         places: Where each attribute comes from, for errors that the database finds.
@@ -150,6 +151,7 @@ class RoutePlan:
     lenient: bool
     max_body_size: int
     max_depth: int
+    retry: bool = True
     function: Callable[..., Any] | None = None
     takes: frozenset[str] = frozenset()
     places: Mapping[str, Location] = field(default_factory=dict)

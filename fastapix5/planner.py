@@ -166,6 +166,7 @@ class Planner:
         loads, direct, why = self._way(action, policies.permissions)
         return self._route(
             action=action,
+            own={},
             method=standard.method,
             path=self.path(detail=standard.detail),
             key=self.key if standard.detail else None,
@@ -190,6 +191,7 @@ class Planner:
         signature = self._signature(declared, parameters)
         return self._route(
             action=name,
+            own=own,
             method=method,
             path=f"{self.path(detail=declared.detail)}/{declared.url_path}",
             key=self.key if declared.detail else None,
@@ -206,7 +208,7 @@ class Planner:
             documentation=dict(declared.documentation),
         )
 
-    def _route(self, *, action: str, body: BodyPlan | None, **parts: Any) -> RoutePlan:
+    def _route(self, *, action: str, body: BodyPlan | None, own: Own, **parts: Any) -> RoutePlan:
         places: dict[str, Location] = {} if body is None else dict(body.places)
         if self.parents:
             places |= dict.fromkeys(self.link, ("path", self.parents[-1].key.kwarg))
@@ -218,6 +220,7 @@ class Planner:
             name=self.name,
             body=body,
             parents=self.parents,
+            retry=self.declared.flag("retry", action, own, otherwise=True),
             using=self.using,
             link=self.link,
             row_key=self.key,

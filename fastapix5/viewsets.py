@@ -62,6 +62,7 @@ class GenericViewSet(Generic[M]):
         ordering: The order where the caller asks for none.
         allow_hidden: Columns that filters may use although the read schema does not show them.
         lock_object: Whether ``get_object()`` locks the row in unsafe methods; True without it.
+        retry: Whether an unsafe request runs again where its transaction could not hold beside others; True without it.
         using: The database alias.
         request: The request, once there is one.
         action: The action's name.
@@ -95,6 +96,7 @@ class GenericViewSet(Generic[M]):
     service_class: type[Service[Any]]
     using: str
     lock_object: bool
+    retry: ByAction[bool]
     tags: Sequence[str]
 
     request: Request

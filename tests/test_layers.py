@@ -17,7 +17,7 @@ ROOT = Path(fastapix5.__file__).parent
 ROWS: tuple[tuple[str, ...], ...] = (
     ("exceptions", "settings", "access", "concurrency"),
     ("db",),
-    ("schemas", "repositories"),
+    ("models", "schemas", "repositories"),
     ("services",),
     ("problems", "tokens", "parameters"),
     ("authentication", "permissions", "throttling", "filters", "pagination"),

@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     Constraint,
     ForeignKeyConstraint,
+    FromClause,
     Index,
     PrimaryKeyConstraint,
     Table,
@@ -65,12 +66,17 @@ class Tables:
                 return None if rule.name is None else str(rule.name)
         return None
 
-    def only_foreign_key(self) -> tuple[str | None, Sequence[str]] | None:
-        """Return name and columns of the model's foreign key, or None where it has none or several."""
-        keys = [rule for rule in self._rules(self.name) if isinstance(rule, ForeignKeyConstraint)]
+    def only_foreign_key(self) -> tuple[str | None, str | None, Sequence[str]]:
+        """Return table, name and columns of the model's one foreign key; of none or several only the model's table.
+
+        What joins the table of a subclass to the one above does not count: nobody writes it.
+        """
+        tables = () if self.mapper is None else self.mapper.tables
+        keys = [rule for table in tables for rule in _rules(table) if isinstance(rule, ForeignKeyConstraint)]
+        keys = [key for key in keys if key.referred_table is key.table or key.referred_table not in tables]
         if len(keys) != 1:
-            return None
-        return None if keys[0].name is None else str(keys[0].name), _columns(keys[0])
+            return self.name, None, ()
+        return keys[0].table.name, None if keys[0].name is None else str(keys[0].name), _columns(keys[0])
 
     def fields(self, table: str | None, columns: Sequence[str]) -> tuple[str, ...]:
         """Return the names of the attributes that hold the columns; a column without one keeps its name."""
@@ -97,9 +103,10 @@ class Tables:
                 yield from mapper.registry.mappers
 
 
-def _rules(table: Table) -> Iterator[Constraint | Index]:
-    yield from table.constraints
-    yield from table.indexes
+def _rules(table: FromClause) -> Iterator[Constraint | Index]:
+    if isinstance(table, Table):
+        yield from table.constraints
+        yield from table.indexes
 
 
 def _is_unique(rule: Constraint | Index) -> bool:

@@ -91,7 +91,13 @@ SQLITE: dict[str, type[DatabaseError]] = {
     "SQLITE_READONLY": Unavailable,
 }
 
+# What a bind processor raises for a value that its type does not take.
+UNSUITABLE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+
 _KEY = re.compile(r"\((?P<columns>.+?)\)=\(")
+# A value of tsquery or hstore has a syntax too; that of a statement is wrong "at" a place.
+SYNTAX_ERROR = "42601"
+_SYNTAX_OF_VALUE = "syntax error in "
 _REFERRED = ("is still referenced from", "is referenced from")
 
 
@@ -122,8 +128,11 @@ def translate(
         ours = translate_driver(error.orig, tables, deleting=deleting)
         return ours or (Unavailable(repr(error.orig)) if error.connection_invalidated else None)
     if isinstance(error, exc.StatementError):
+        if isinstance(error.orig, DatabaseError):
+            return error.orig
         # A bind processor refused the value; the statement never left.
-        return TypeViolation(table=tables.name) if isinstance(error.orig, (TypeError, ValueError)) else None
+        kind = RangeViolation if isinstance(error.orig, OverflowError) else TypeViolation
+        return kind(table=tables.name) if isinstance(error.orig, UNSUITABLE) else None
     return translate_driver(error, tables, deleting=deleting)
 
 
@@ -168,8 +177,10 @@ def _from_postgresql(error: asyncpg.PostgresError, tables: Tables, deleting: boo
     kind = POSTGRESQL.get(state) or POSTGRESQL.get(state[:2])
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         kind = Unavailable  # The schema changed under a prepared statement; the next attempt prepares anew.
-    if isinstance(error.__cause__, OverflowError):
+    if isinstance(error.__cause__, OverflowError) or "(value out of " in str(error):
         kind = RangeViolation  # asyncpg's own refusal, without a code that says so.
+    elif state == SYNTAX_ERROR and str(error).startswith(_SYNTAX_OF_VALUE):
+        kind = TypeViolation
     if kind is None:
         return None
     if kind in (Unavailable, SerializationFailure):
@@ -206,8 +217,7 @@ def _from_sqlite(error: sqlite3.Error, tables: Tables, deleting: bool) -> Databa
     if rule == "FOREIGN KEY":  # RESTRICT refuses by a trigger's code.
         if deleting:
             return ProtectedRow(table=tables.name)
-        only = tables.only_foreign_key()
-        return _violation(ForeignKeyViolation, tables, tables.name, only and only[0], only[1] if only else ())
+        return _violation(ForeignKeyViolation, tables, *tables.only_foreign_key())
     if not issubclass(kind, IntegrityViolation):
         return kind()
     return _violation(kind, tables, *_read_sqlite(rest.removeprefix(": "), kind, tables))

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 import asyncpg
+from sqlalchemy import Connection
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
@@ -31,10 +32,29 @@ class PostgreSQLConnection(asyncpg.Connection):  # type: ignore[misc]
         return cast("str", status)
 
 
+# Whether lower() knows more than ASCII; the two characters are one letter, in upper and in lower case.
+FOLDS = """
+    SELECT CASE current_setting('server_encoding') WHEN 'UTF8' THEN lower(chr(196) COLLATE {}) = chr(228) ELSE true END
+"""
+COLLATIONS = "SELECT collname FROM pg_collation WHERE collencoding IN (-1, pg_char_to_encoding('UTF8'))"
+# Those that fold Unicode in a database that does not, the fastest first.
+FOLDING_COLLATIONS = ("pg_c_utf8", "C.utf8", "C.UTF-8", "und-x-icu")
+
+
 class PostgreSQLDialect(PGDialect_asyncpg):
-    """PostgreSQL by asyncpg; connections close in the background, so that nobody waits for a server that is gone."""
+    """PostgreSQL by asyncpg; connections close in the background, so that nobody waits for a server that is gone.
+
+    Attributes:
+        folding_collation: What lookups that ignore case ask for, where the database's own collation folds ASCII alone.
+    """
 
     supports_statement_cache = True
+    folding_collation: str | None = None
+
+    def initialize(self, connection: Connection) -> None:
+        """Learn from the first connection what the server can do."""
+        super().initialize(connection)  # type: ignore[no-untyped-call]
+        self.folding_collation = find_folding_collation(connection)
 
     def connect(self, *arguments: Any, **options: Any) -> Any:
         """Connect, within what waiting for the pool has left of the time."""
@@ -53,6 +73,15 @@ class PostgreSQLDialect(PGDialect_asyncpg):
             in_background(_close(driver))
         else:
             driver.terminate()
+
+
+def find_folding_collation(connection: Connection) -> str | None:
+    """Return a collation that folds Unicode, or None where the database's own does, or no other can."""
+    if connection.exec_driver_sql(FOLDS.format('"default"')).scalar():
+        return None
+    known = set(connection.exec_driver_sql(COLLATIONS).scalars())
+    candidates = (name for name in FOLDING_COLLATIONS if name in known)
+    return next((name for name in candidates if connection.exec_driver_sql(FOLDS.format(f'"{name}"')).scalar()), None)
 
 
 async def _close(driver: asyncpg.Connection) -> None:

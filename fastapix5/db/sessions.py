@@ -8,11 +8,14 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from sqlalchemy import Executable, Result
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from fastapix5.access import Access, current_access
-from fastapix5.db.routing import KEY, RoutedSession, Work, work_of
-from fastapix5.exceptions import OpenTransaction, ScopeRequired, UnflushedChanges
+from fastapix5.db.routing import RoutedSession
+from fastapix5.db.work import KEY, Work, work_of
+from fastapix5.exceptions import OpenTransaction, ScopeEnded, ScopeRequired, UnflushedChanges
 
 T = TypeVar("T")
 
@@ -22,7 +25,7 @@ DEFAULT = "default"
 class Scope:
     """The sessions of one stretch of code; see ``session_scope``."""
 
-    __slots__ = ("access", "given", "later", "options", "outer", "outer_access", "sessions", "using")
+    __slots__ = ("access", "given", "is_over", "later", "options", "outer", "outer_access", "sessions", "using")
 
     def __init__(self, using: str | AsyncSession | None, access: Access | None, options: dict[str, Any]) -> None:
         self.using = using if isinstance(using, str) else DEFAULT
@@ -31,10 +34,12 @@ class Scope:
         self.options = options
         self.sessions: dict[str, AsyncSession] = {}
         self.later: set[asyncio.Future[Any]] = set()
+        self.is_over = False
         self.outer: Scope | None = None
         self.outer_access: Access | None = None
 
     async def __aenter__(self) -> Self:
+        self.is_over = False
         self.outer, self.outer_access = _current.get(), current_access.get()
         if self.given is not None:
             self.given.info.setdefault(KEY, Work(self.using, is_ours=False))
@@ -59,7 +64,13 @@ class Scope:
             await self._close()
 
     def get(self, alias: str) -> AsyncSession:
-        """Return the session of an alias; ``default`` means the alias that the scope was opened with."""
+        """Return the session of an alias; ``default`` means the alias that the scope was opened with.
+
+        Raises:
+            ScopeEnded: The scope has been left: a session would be one that nobody closes.
+        """
+        if self.is_over:
+            raise ScopeEnded
         if alias == DEFAULT:
             alias = self.using
         session = self.sessions.get(alias)
@@ -70,16 +81,20 @@ class Scope:
         return session
 
     async def _close(self) -> None:
+        self.is_over = True
         while self.sessions:
             _, session = self.sessions.popitem()
-            database = work_of(session).database
-            if session is self.given or database is None:
+            work = work_of(session)
+            if session is self.given:
                 continue
-            if database.is_ours:
+            work.is_over = True
+            if work.database is None:
+                continue
+            if work.database.is_ours and not (work.frames or work.is_busy or work.closers):
                 # Returning a connection in autocommit mode does no input or output, so nothing can cancel it.
-                await session.close()
+                await session.run_sync(_close)
             else:
-                await finish(session.close())
+                await finish(_close_when_idle(session, work))
 
     def _check_finished(self) -> None:
         """Refuse to end inside ``atomic``: what was done there would be lost, and its caller told that it is there."""
@@ -153,16 +168,65 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
+def has_unflushed_changes(session: AsyncSession) -> bool:
+    """Whether the session holds objects that are new, changed or to be deleted, and not yet written."""
+    return any(_unflushed(session))
+
+
 def _make(alias: str, options: dict[str, Any]) -> AsyncSession:
     settled = {"autoflush": False, "expire_on_commit": False, **options}
     settled["info"] = {**settled.get("info", {}), KEY: Work(alias)}
     return AsyncSession(sync_session_class=RoutedSession, **settled)
 
 
+async def execute(
+    using: str | AsyncSession, statement: Executable, parameters: Any = None, **options: Any
+) -> Result[Any]:
+    """Run a statement. A session from outside is guarded against a second task here, where ours guard themselves.
+
+    Args:
+        using: The database's alias, or a session.
+        statement: Anything that SQLAlchemy executes.
+        parameters: Its parameters, or a list of them for many rows.
+        **options: What ``AsyncSession.execute`` takes besides.
+
+    Raises:
+        ScopeRequired: No scope is open here.
+        SessionInUse: Another task is at the session, or inside a transaction on it.
+    """
+    session = get_session(using) if isinstance(using, str) else using
+    if isinstance(session.sync_session, RoutedSession):
+        return await session.execute(statement, parameters, **options)
+    with work_of(session).turn(object()):
+        return await session.execute(statement, parameters, **options)
+
+
+def release(session: Session) -> None:
+    """Give back the connection that statements outside a transaction used, without flushing."""
+    if (transaction := session.get_transaction()) is not None:
+        transaction.close()
+
+
+def _close(session: Session) -> None:
+    with work_of(session).turn(checked=False):
+        session.close()
+
+
+async def _close_when_idle(session: AsyncSession, work: Work) -> None:
+    """Close a session that other tasks may be at: the statement that they wait for ends first, and is their last."""
+    await work.until_idle()
+    for close in [*work.closers]:
+        await close()
+    await session.run_sync(_close)
+    if work.frames:
+        work.drop(work.frames[0])
+
+
 def _let_go_of_lost(session: AsyncSession) -> None:
     """Forget a connection that was lost outside a transaction, so that the next statement takes another."""
     transaction = session.sync_session.get_transaction()
-    if transaction is None or work_of(session).frames:
+    work = work_of(session)
+    if transaction is None or work.frames or work.is_busy:
         return
     if any(connection.invalidated for connection in transaction.connections):
         transaction.close()

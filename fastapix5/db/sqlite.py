@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,11 @@ from sqlalchemy.util.concurrency import await_
 
 from fastapix5.db.closing import has_running_loop, in_background
 from fastapix5.exceptions import Unavailable
+
+
+# The functions that lookups call.
+LOWER = "fastapix5_lower"
+DOCUMENT = "fastapix5_document"
 
 
 class UTCDateTime(DATETIME):
@@ -85,9 +91,10 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
 
     def on_connect(self) -> Callable[[DBAPIConnection], None]:
         """Return what sets up a new connection."""
-        prepare = super().on_connect()
+        set_up = super().on_connect()
 
         def connect(connection: DBAPIConnection) -> None:
+            set_up(connection)
             prepare(connection)
             cursor = connection.cursor()
             # LIKE minds case, as PostgreSQL's does.
@@ -195,6 +202,21 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
         if self._writer is driver and driver is not None:
             self._writer = None
             self._turn.release()
+
+
+def prepare(dbapi_connection: Any) -> None:
+    """Give a new connection the functions that lookups call; SQLite's own fold ASCII alone."""
+    dbapi_connection.create_function(LOWER, 1, _lower, deterministic=True)
+    dbapi_connection.create_function(DOCUMENT, 1, _document, deterministic=True)
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _document(text: str | None) -> str | None:
+    """JSON whose text is the same where its value is."""
+    return None if text is None else json.dumps(json.loads(text), sort_keys=True)
 
 
 def _writes(context: Any) -> bool:

@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from fastapix5.db.errors import translate, translated
-from fastapix5.db.routing import Frame, Work, work_of
-from fastapix5.db.sessions import DEFAULT, current_scope, finish, get_session
-from fastapix5.exceptions import DatabaseError, TransactionAborted
+from fastapix5.db.retries import run_unit
+from fastapix5.db.sessions import DEFAULT, current_scope, finish, get_session, release
+from fastapix5.db.work import LOST, NESTED, Frame, State, Work, forget, know, work_of
+from fastapix5.exceptions import DatabaseError, SessionInUse, TransactionAborted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,13 +34,19 @@ DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceErro
 
 
 class Atomic:
-    """One transaction or savepoint; see ``atomic``."""
+    """One transaction or savepoint; see ``atomic``.
+
+    Attributes:
+        committed: Whether what it did is kept for good.
+    """
 
     def __init__(self, using: str, savepoint: bool, durable: bool) -> None:
         self.using = using
         self.savepoint = savepoint
         self.durable = durable
+        self.committed = False
         self._session: AsyncSession | None = None
+        self._frame: Frame | None = None
 
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
         """Return the function running in a transaction of its own at each call."""
@@ -48,8 +55,11 @@ class Atomic:
 
         @functools.wraps(function)
         async def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            async with Atomic(self.using, self.savepoint, self.durable):
-                return await function(*args, **kwargs)
+            return await run_unit(
+                self.using,
+                lambda: Atomic(self.using, self.savepoint, self.durable),
+                lambda: function(*args, **kwargs),
+            )
 
         return run
 
@@ -61,72 +71,110 @@ class Atomic:
         if self.durable and work.frames:
             raise RuntimeError("A durable atomic block cannot stand inside another one.")
         with translated(classes=work.classes | work.deleted):
-            work.frames.append(await self._open(session, work))
+            self._frame = await session.run_sync(_open, self.savepoint)
+        know(self._frame)
         self._session = session
         return self
-
-    async def _open(self, session: AsyncSession, work: Work) -> Frame:
-        if not work.frames and work.is_ours:
-            await session.run_sync(_release)
-            return Frame()
-        if not work.frames or self.savepoint:
-            return Frame(savepoint=await session.begin_nested())
-        return Frame()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         session, self._session = cast("AsyncSession", self._session), None
-        work = work_of(session)
-        frame = work.frames[-1]
-        if error is None and not frame.broken:
-            try:
-                await self._keep(session, work, frame)
-            except BaseException as failure:
-                await finish(self._give_up(session, work, frame))
-                _raise_translated(failure, work)
-                raise
-            await self._settle(work, frame)
+        frame, self._frame = cast("Frame", self._frame), None
+        work = frame.work
+        forget(frame)
+        if frame.state is not State.OPEN:
+            self._refuse(error, LOST)
             return
-        await finish(self._give_up(session, work, frame))
+        if work.frames[-1] is not frame:
+            await finish(_give_up(session, frame))
+            self._refuse(error, NESTED)
+        elif error is None and not frame.broken:
+            await self._keep(session, frame)
+            await _settle(frame)
+            return
+        else:
+            await finish(_give_up(session, frame))
         if error is None:
             raise TransactionAborted
         _raise_translated(error, work)
 
-    async def _keep(self, session: AsyncSession, work: Work, frame: Frame) -> None:
-        """Flush, and commit or release; a block without a savepoint leaves the rest to the one around it."""
+    async def _keep(self, session: AsyncSession, frame: Frame) -> None:
+        try:
+            await session.run_sync(_keep, frame)
+        except BaseException as failure:
+            await finish(_give_up(session, frame))
+            _raise_translated(failure, frame.work)
+            raise
+        self.committed = not frame.work.frames
+
+    def _refuse(self, error: BaseException | None, what: str) -> None:
+        """Tell that the block is not as its task believes, where it does not end with an error anyway."""
+        if error is None:
+            raise SessionInUse(what)
+
+
+def _open(session: Session, savepoint: bool) -> Frame:
+    work = work_of(session)
+    with work.turn():
+        if not work.frames and work.is_ours:
+            release(session)
+            return work.enter()
+        if not work.frames or savepoint:
+            return work.enter(session.begin_nested())
+        return work.enter()
+
+
+def _keep(session: Session, frame: Frame) -> None:
+    """Flush, and commit or release; a block without a savepoint leaves the rest to the one around it."""
+    work = frame.work
+    with work.turn(checked=False):
         if frame.savepoint is not None:
-            await frame.savepoint.commit()
+            frame.savepoint.commit()
         elif len(work.frames) > 1:
-            await session.flush()
+            session.flush()
         else:
-            await session.commit()
+            session.commit()
+        work.drop(frame)
 
-    async def _settle(self, work: Work, frame: Frame) -> None:
-        work.frames.pop()
-        if work.frames:
-            work.frames[-1].callbacks += frame.callbacks
-            return
-        for callback in frame.callbacks:
-            await _call(callback)
 
-    async def _give_up(self, session: AsyncSession, work: Work, frame: Frame) -> None:
+async def _settle(frame: Frame) -> None:
+    """Hand the callbacks to the block around, or run them."""
+    if frame.work.frames:
+        frame.work.frames[-1].callbacks += frame.callbacks
+        return
+    for callback in frame.callbacks:
+        await _call(callback)
+
+
+async def _give_up(session: AsyncSession, frame: Frame) -> None:
+    """Roll back, once the statement that another task may be at has ended."""
+    frame.state = State.LEFT
+    await frame.work.until_idle()
+    if frame in frame.work.frames:
+        await session.run_sync(_roll_back, frame)
+
+
+def _roll_back(session: Session, frame: Frame) -> None:
+    work = frame.work
+    outer = work.frames[: work.frames.index(frame)]
+    with work.turn(checked=False):
         try:
             if frame.savepoint is not None:
-                await frame.savepoint.rollback()
-            elif len(work.frames) > 1:
-                work.frames[-2].broken = True
+                frame.savepoint.rollback()
+            elif outer:
+                outer[-1].broken = True
             else:
-                await session.rollback()
+                session.rollback()
         except Exception as error:
             # The connection is lost, and the transaction with it: what the caller should see is why it came here.
             if translate(error) is None and not isinstance(error, DatabaseError):
                 raise
-            for outer in work.frames[:-1]:
-                outer.broken = True
+            for around in outer:
+                around.broken = True
             logger.warning("The rollback did not reach the database: %r", error)
         finally:
-            work.frames.pop()
+            work.drop(frame)
 
 
 def _raise_translated(error: BaseException, work: Work) -> None:
@@ -137,12 +185,6 @@ def _raise_translated(error: BaseException, work: Work) -> None:
         ours = translate(error, model, deleting=not work.classes and bool(work.deleted), classes=touched)
         if ours is not None:
             raise ours from error
-
-
-def _release(session: Session) -> None:
-    """Give back the connection that statements outside a transaction used, without flushing."""
-    if (transaction := session.get_transaction()) is not None:
-        transaction.close()
 
 
 @overload

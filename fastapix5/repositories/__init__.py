@@ -1,6 +1,7 @@
 """Data: querysets, their lookups and conditions, compiled reads, and the repository that owns a model's rows."""
 
 from fastapix5.repositories.conditions import Condition, Q, to_sql
+from fastapix5.repositories.expressions import Aggregate, Avg, Count, Expression, F, Max, Min, Ordering, Sum
 from fastapix5.repositories.lookups import (
     ALIASES,
     LOOKUPS,
@@ -19,6 +20,7 @@ from fastapix5.repositories.policies import (
     policy_condition,
     register_policy,
     register_reading,
+    unrestricted,
 )
 from fastapix5.repositories.queryset import QuerySet
 from fastapix5.repositories.reads import Read
@@ -28,15 +30,24 @@ from fastapix5.repositories.writes import row_key
 __all__ = [
     "ALIASES",
     "LOOKUPS",
+    "Aggregate",
+    "Avg",
     "Condition",
+    "Count",
+    "Expression",
+    "F",
     "Lookup",
+    "Max",
+    "Min",
     "Operand",
+    "Ordering",
     "Path",
     "Q",
     "QuerySet",
     "Read",
     "Repository",
     "RowPolicy",
+    "Sum",
     "UnknownPath",
     "forget_policies",
     "many_on",
@@ -47,5 +58,6 @@ __all__ = [
     "resolve",
     "row_key",
     "to_sql",
+    "unrestricted",
     "walk",
 ]

@@ -6,8 +6,8 @@ EXISTS. A negated part is a boundary of its own: ``~Q(...)`` means that no singl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, and_, false, func, inspect, not_, or_, select, true
@@ -16,7 +16,9 @@ from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 
-from fastapix5.repositories.lookups import Path, resolve
+from fastapix5.repositories.expressions import Expression
+from fastapix5.repositories.lookups import Path, resolve, resolve_lookup
+from fastapix5.repositories.paths import Crossed, Reach, attribute_of, column_at
 from fastapix5.schemas import key_of
 
 AND: Final = "AND"
@@ -60,21 +62,45 @@ class Q:
 
 
 Condition: TypeAlias = Q | ColumnElement[bool]
-# What narrows the rows of a related entity that conditions may look at.
-Reach: TypeAlias = Callable[[Any], ColumnElement[bool] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the names in conditions stand on.
+
+    Attributes:
+        entity: The model, or an alias of it.
+        reach: What narrows the related rows that the conditions cross; a related row beyond it is as good as none.
+        named: Annotations by name.
+        crossed: Relations that the statement has joined already, with the entities that they led to.
+    """
+
+    entity: Any
+    reach: Reach | None = None
+    named: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
+    crossed: Crossed = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    """One lookup, rooted at an entity: a model, or the alias of a related one."""
+    """One lookup, rooted at an entity: a model, or the alias of a related one.
+
+    ``crossed`` are the relations between the ground's entity and this one: an ``F`` may name the same related row.
+    """
 
     entity: Any
     path: Path
     value: Any
+    crossed: Crossed = ()
 
     def scope(self) -> tuple[int, str] | None:
         """The relation it has yet to cross, by entity and name; None where it stands on the entity itself."""
         return (id(self.entity), self.path.relations[0]) if self.path.relations else None
+
+    def across(self, entity: Any) -> _Leaf:
+        """The same lookup beyond the relation, on the related ``entity``."""
+        name, *rest = self.path.relations
+        return _Leaf(entity, replace(self.path, relations=tuple(rest)), self.value, (*self.crossed, (name, entity)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +113,66 @@ class _Node:
 _Tree: TypeAlias = _Leaf | _Node | ColumnElement[bool] | bool
 
 
-def to_sql(conditions: Iterable[Condition], entity: Any, reach: Reach | None = None) -> ColumnElement[bool]:
-    """Return the SQL of ``conditions``, ANDed as one tree over ``entity``.
+def to_sql(conditions: Iterable[Condition], ground: Any) -> ColumnElement[bool]:
+    """Return the SQL of ``conditions``, ANDed as one tree.
 
     Args:
         conditions: ``Q`` objects, and expressions on the model's columns.
-        entity: The model, or an alias of it.
-        reach: What narrows the related rows that the conditions cross; a related row beyond it is as good as none.
+        ground: A ``Ground``, or its entity alone.
 
     Raises:
         UnknownPath: A name in them is not there.
     """
-    children = tuple(_tree(condition, entity) for condition in conditions)
-    return _sql(_Node(AND, negated=False, children=children), reach)
+    ground = ground if isinstance(ground, Ground) else Ground(ground)
+    children = tuple(_tree(condition, ground) for condition in conditions)
+    return _sql(_Node(AND, negated=False, children=children), ground)
+
+
+def frozen(condition: Condition) -> Condition:
+    """``condition`` with copies of the lists that its values are, so that it stays what it was."""
+    if not isinstance(condition, Q):
+        return condition
+    found = Q()
+    found.connector, found.negated = condition.connector, condition.negated
+    found.children = tuple(
+        (child[0], _kept(child[1])) if isinstance(child, tuple) else frozen(child) for child in condition.children
+    )
+    return found
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, (set, frozenset, Iterator)) or type(value).__name__.startswith("dict_"):
+        return list(value)
+    return list(value) if type(value) is list else value
+
+
+def check_names(condition: Condition, model: type[Any], named: Collection[str] = ()) -> None:
+    """Resolve every name in ``condition``.
+
+    Raises:
+        UnknownPath: One is not there.
+    """
+    for name, value in leaves(condition):
+        _lookup_of(name, model, named)
+        for written in value.names() if isinstance(value, Expression) else ():
+            _lookup_of(written, model, named)
+
+
+def leaves(condition: Condition) -> Iterator[tuple[str, Any]]:
+    """Every ``(field__lookup, value)`` in ``condition``."""
+    for child in condition.children if isinstance(condition, Q) else ():
+        if isinstance(child, tuple):
+            yield child
+        else:
+            yield from leaves(child)
+
+
+def _lookup_of(name: str, model: type[Any], named: Collection[str]) -> Path:
+    first, *rest = name.split("__")
+    if first in named:
+        transforms, lookup = resolve_lookup(rest, first, name)
+        return Path((), first, transforms, lookup)
+    return resolve(model, name)
 
 
 def has_subquery(expression: ColumnElement[Any]) -> bool:
@@ -126,59 +199,78 @@ def _adapted(expression: ColumnElement[Any], entity: Any) -> ColumnElement[Any]:
     return statement.exists()._annotate({"no_replacement_traverse": True})  # noqa: SLF001
 
 
-def _tree(condition: Condition | tuple[str, Any], entity: Any) -> _Tree:
+def _tree(condition: Condition | tuple[str, Any], ground: Ground) -> _Tree:
     if isinstance(condition, Q):
-        children = tuple(_tree(child, entity) for child in condition.children)
+        children = tuple(_tree(child, ground) for child in condition.children)
         return _Node(condition.connector, condition.negated, children)
-    if isinstance(condition, tuple):
-        name, value = condition
-        value = _adapted(value, entity) if isinstance(value, ColumnElement) else value
-        return _Leaf(entity, resolve(inspect(entity).mapper.class_, name), value)
-    return _adapted(condition, entity)
+    if not isinstance(condition, tuple):
+        return _adapted(condition, ground.entity)
+    name, value = condition
+    value = _value(value, ground.entity)
+    path = _lookup_of(name, inspect(ground.entity).mapper.class_, ground.named)
+    if path.attribute in ground.named and not path.relations:
+        return path.make(ground.named[path.attribute], _resolved(value, ground, ground.crossed))
+    leaf = _Leaf(ground.entity, path, value)
+    for relation, entity in ground.crossed:
+        if leaf.path.relations[:1] != (relation,):
+            break
+        leaf = leaf.across(entity)
+    return leaf
 
 
-def _sql(tree: _Tree, reach: Reach | None) -> ColumnElement[bool]:
+def _value(value: Any, entity: Any) -> Any:
+    """A value as a lookup takes it: what stands for SQL as SQL."""
+    if isinstance(value, Expression):
+        return value
+    element = value.__clause_element__() if hasattr(value, "__clause_element__") else value
+    return _adapted(element, entity) if isinstance(element, ColumnElement) else element
+
+
+def _resolved(value: Any, ground: Ground, crossed: Crossed) -> Any:
+    if not isinstance(value, Expression):
+        return value
+    return value.resolve(lambda name: column_at(ground.entity, name, ground.reach, ground.named, crossed))
+
+
+def _sql(tree: _Tree, ground: Ground) -> ColumnElement[bool]:
     if isinstance(tree, bool):
         return true() if tree else false()
     if isinstance(tree, _Leaf):
         if tree.scope() is None:
-            return tree.path.lookup.make(getattr(tree.entity, tree.path.attribute), tree.value)
-        return _related(tree, tree, reach)
+            column = attribute_of(tree.entity, tree.path.attribute)
+            return tree.path.make(column, _resolved(tree.value, ground, tree.crossed))
+        return _related(tree, tree, ground)
     if not isinstance(tree, _Node):
         return tree
     if tree.negated:
         # A comparison with null is unknown, and so would its negation be: exclude() keeps such rows.
-        positive = _sql(_Node(tree.connector, negated=False, children=tree.children), reach)
+        positive = _sql(_Node(tree.connector, negated=False, children=tree.children), ground)
         return not_(func.coalesce(positive, false()))
     if tree.connector == OR:
-        return or_(false(), *(_sql(child, reach) for child in tree.children))
-    return and_(true(), *(_sql_group(group, reach) for group in _groups(tree.children)))
+        return or_(false(), *(_sql(child, ground) for child in tree.children))
+    return and_(true(), *(_sql_group(group, ground) for group in _groups(tree.children)))
 
 
-def _sql_group(group: list[_Tree], reach: Reach | None) -> ColumnElement[bool]:
+def _sql_group(group: list[_Tree], ground: Ground) -> ColumnElement[bool]:
     if len(group) == 1:
-        return _sql(group[0], reach)
+        return _sql(group[0], ground)
     leaf = next(leaf for child in group for leaf in _leaves(child) if leaf.scope() is not None)
-    return _related(_Node(AND, negated=False, children=tuple(group)), leaf, reach)
+    return _related(_Node(AND, negated=False, children=tuple(group)), leaf, ground)
 
 
-def _related(tree: _Tree, leaf: _Leaf, reach: Reach | None) -> ColumnElement[bool]:
+def _related(tree: _Tree, leaf: _Leaf, ground: Ground) -> ColumnElement[bool]:
     """EXISTS over the relation that ``leaf`` crosses, or what the tree says where no related row is there."""
     scope, name = leaf.scope(), leaf.path.relations[0]
     relationship = inspect(leaf.entity).mapper.relationships[name]
     related = aliased(relationship.mapper.class_)
     comparator = getattr(leaf.entity, name).of_type(related)
     exists = comparator.any if relationship.uselist else comparator.has
-    within = None if reach is None else reach(related)
+    within = None if ground.reach is None else ground.reach(related, relationship)
     narrowed = () if within is None else (within,)
-    meets = _sql(_replace(tree, scope, lambda found: _Leaf(related, _shorter(found.path), found.value)), reach)
+    meets = _sql(_replace(tree, scope, lambda found: found.across(related)), ground)
     there = exists(and_(meets, *narrowed))
-    absent = _fold(_replace(tree, scope, lambda found: found.path.lookup.meets_null(found.value)))
-    return there if absent is False else or_(there, and_(not_(exists(*narrowed)), _sql(absent, reach)))
-
-
-def _shorter(path: Path) -> Path:
-    return Path(path.relations[1:], path.attribute, path.lookup)
+    absent = _fold(_replace(tree, scope, lambda found: found.path.meets_null(found.value)))
+    return there if absent is False else or_(there, and_(not_(exists(*narrowed)), _sql(absent, ground)))
 
 
 def _replace(tree: _Tree, scope: Any, change: Any) -> _Tree:

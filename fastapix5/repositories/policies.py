@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, inspect, select
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import RelationshipProperty, aliased
 
 from fastapix5.access import Access, Scope, current_access
-from fastapix5.exceptions import ImproperlyConfigured
+from fastapix5.exceptions import AccessRequired, ImproperlyConfigured
 from fastapix5.repositories.conditions import Condition, has_subquery, same_row, to_sql
+from fastapix5.schemas import mapper_of
 
 RowPolicy = Callable[[Access], Condition | None]
 Granted = Callable[[Access], Scope | None]
@@ -27,15 +28,47 @@ class _Registered:
     policy: RowPolicy
     source: Any
     of_repository: bool
+    requires_access: bool
 
 
 _policies: dict[type[Any], _Registered] = {}
 _readings: dict[type[Any], list[Granted]] = {}
 _of_repositories: set[Any] = set()
-_asking: ContextVar[bool] = ContextVar("fastapix5_asking_a_policy", default=False)
+_asking: ContextVar[frozenset[type[Any]]] = ContextVar("fastapix5_asking_a_policy", default=frozenset())
+_lifted: ContextVar[frozenset[type[Any]]] = ContextVar("fastapix5_lifted_policies", default=frozenset())
 
 
-def register_policy(model: type[Any], policy: RowPolicy, source: Any, where: str) -> bool:
+class unrestricted:  # noqa: N801 (it reads as a verb: with unrestricted(Flight))
+    """Lift the row policies of models for a ``with`` or ``async with`` block, in this task and those that it starts.
+
+    Args:
+        *models: The mapped classes, each by name; what holds for a class holds for its subclasses.
+    """
+
+    def __init__(self, *models: type[Any]) -> None:
+        if not models:
+            raise TypeError("unrestricted() lifts policies by name: unrestricted(Flight).")
+        self.models = frozenset(mapper_of(model).class_ for model in models)
+        self._before: list[frozenset[type[Any]]] = []
+
+    def __enter__(self) -> Self:
+        self._before.append(_lifted.get())
+        _lifted.set(self._before[-1] | self.models)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _lifted.set(self._before.pop())
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__()
+
+
+def register_policy(
+    model: type[Any], policy: RowPolicy, source: Any, where: str, *, requires_access: bool = False
+) -> bool:
     """Make ``policy`` the row policy of ``model``, for every statement and every foreign key that names its rows.
 
     A repository's policy stands above every other; a function that was written anew replaces what it was before.
@@ -45,6 +78,7 @@ def register_policy(model: type[Any], policy: RowPolicy, source: Any, where: str
         policy: ``(access) -> condition``.
         source: The function as it was written: two viewsets may share it.
         where: Opens the sentence of an error.
+        requires_access: Whether statements without an access are refused, where otherwise the policy is skipped.
 
     Returns:
         Whether it is the model's policy now; False where the model's repository has one.
@@ -57,7 +91,7 @@ def register_policy(model: type[Any], policy: RowPolicy, source: Any, where: str
         return False
     outranks = known is not None and of_repository and not known.of_repository
     if known is None or outranks or _is_anew(known.source, source):
-        _policies[model] = _Registered(policy, source, of_repository)
+        _policies[model] = _Registered(policy, source, of_repository, requires_access)
     elif known.source != source:
         raise ImproperlyConfigured(
             where,
@@ -86,47 +120,55 @@ def register_reading(model: type[Any], granted: Granted) -> None:
 def policy_condition(entity: Any, *, related: bool = False) -> ColumnElement[bool] | None:
     """The condition that the current access sets on the rows of ``entity``: a model, or an alias of one.
 
-    Outside a request no access is set and policies do not apply. What a policy crosses, no policy narrows.
+    Outside a request no access is set and policies do not apply, unless one requires it. What a policy crosses, no
+    policy narrows.
 
     Args:
         entity: The model or alias.
         related: Whether the rows are reached from another model's route: then the policy sees the scope that would let
             the caller read them, and not the one that opened the route.
+
+    Raises:
+        AccessRequired: The policy needs to know who is asking, and nobody said.
     """
-    access = current_access.get()
-    if access is None or not _policies:
+    if not _policies:
         return None
     # What holds for a class holds for its subclasses.
-    classes = [cls for cls in inspect(entity).mapper.class_.__mro__ if cls in _policies]
-    registered = [_policies[cls].policy for cls in classes]
-    if related and classes:
+    mro, asking = inspect(entity).mapper.class_.__mro__, _asking.get()
+    classes = [cls for cls in mro if cls in _policies and cls not in asking]
+    if not classes or not _lifted.get().isdisjoint(mro):
+        return None
+    registered, access = [_policies[cls] for cls in classes], current_access.get()
+    if access is None:
+        if any(found.requires_access for found in registered):
+            raise AccessRequired(classes[0].__name__)
+        return None
+    if related:
         grants = (granted(access) for granted in _readings.get(classes[0], ()))
         access = replace(access, scope=next((scope for scope in grants if scope is not None), None))
-    if not registered:
-        return None
-    token = _asking.set(True)
+    token = _asking.set(asking.union(classes))
     try:
-        conditions = [condition for policy in registered if (condition := policy(access)) is not None]
+        conditions = [condition for found in registered if (condition := found.policy(access)) is not None]
+        return to_sql(conditions, entity) if conditions else None
     finally:
         _asking.reset(token)
-    return to_sql(conditions, entity) if conditions else None
 
 
-def related_condition(entity: Any) -> ColumnElement[bool] | None:
+def related_condition(entity: Any, relationship: RelationshipProperty[Any] | None = None) -> ColumnElement[bool] | None:
     """``policy_condition`` for an entity that a statement reaches through a relation; None while a policy is asked."""
     return None if _asking.get() else policy_condition(entity, related=True)
 
 
 def loaded_within(attribute: Any) -> Any:
     """A relationship's attribute as a loader takes it, narrowed to the rows that the current access may reach."""
-    model = attribute.property.mapper.class_
-    condition = related_condition(model)
+    model, relationship = attribute.property.mapper.class_, attribute.property
+    condition = related_condition(model, relationship)
     if condition is None:
         return attribute
     if has_subquery(condition):
         # The loader puts an alias of its own for the model's table, in a SELECT of the policy's too.
         alias = aliased(model)
-        inner = select(1).select_from(alias).where(same_row(alias, model), related_condition(alias))  # type: ignore[arg-type]
+        inner = select(1).select_from(alias).where(same_row(alias, model), related_condition(alias, relationship))  # type: ignore[arg-type]
         condition = inner.correlate(model).exists()
     return attribute.and_(condition)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import Column, ColumnElement, Row, Select, inspect, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
@@ -153,7 +154,7 @@ class Read:
         for target, onclause in rest:
             statement = statement.outerjoin(target, _within(onclause, target))
         condition = _on_written_row(join.__clause_element__(), table)
-        within = related_condition(first)
+        within = related_condition(first, join.property)
         statement = statement if within is None else statement.where(within)
         return Whole(statement.where(condition).correlate(None).scalar_subquery())
 
@@ -166,7 +167,7 @@ class Read:
 
     def returning(self) -> list[Any]:
         """The expressions that a write returns to build the schema's instance."""
-        if all(related_condition(target) is None for target, _ in self._joins):
+        if all(related_condition(target, join.property) is None for target, join in self._joins):
             return self._returning
         return [self._subquery(column, through) for column, through in zip(self._columns, self._through, strict=True)]
 
@@ -206,9 +207,15 @@ class Read:
         return found
 
 
+@lru_cache(maxsize=1024)
+def list_adapter(schema: type[BaseModel]) -> TypeAdapter[Any]:
+    """What serializes a list of a schema's instances."""
+    return TypeAdapter(list[schema])  # type: ignore[valid-type]
+
+
 def _within(onclause: Any, target: Any) -> Any:
     """A relationship's join to ``target``, to those rows that the current access may reach."""
-    condition = related_condition(target)
+    condition = related_condition(target, onclause.property)
     return onclause if condition is None else onclause.and_(condition)
 
 

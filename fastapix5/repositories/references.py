@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, and_, select
-from sqlalchemy.orm import Mapper
+from sqlalchemy import Column, ColumnElement, Table, and_, inspect, select
+from sqlalchemy.orm import Mapper, RelationshipDirection
 from sqlalchemy.orm.exc import UnmappedColumnError
 
+from fastapix5.exceptions import TypeViolation
 from fastapix5.repositories.policies import policy_condition
 
 
@@ -96,3 +97,39 @@ def wanted(mapper: Mapper[Any], values: Mapping[str, Any], *, updating: bool = F
         if not any(part is None for part in key):
             found.append(Wanted(reference, key))
     return found
+
+
+def with_related_keys(mapper: Mapper[Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``values`` with the foreign keys of the objects among them; an object whose row is not there yet has none."""
+    names = [name for name in values if is_to_one(mapper, name)]
+    related = (related_key(mapper, name, values[name]) for name in names)
+    return {**values, **{key: part for found in related if found is not None for key, part in found.items()}}
+
+
+def is_to_one(mapper: Mapper[Any], name: str) -> bool:
+    """Whether an attribute is a relation that a foreign key of the model's own makes."""
+    relationship = mapper.relationships.get(name)
+    return relationship is not None and relationship.direction is RelationshipDirection.MANYTOONE
+
+
+def related_key(mapper: Mapper[Any], name: str, related: Any) -> dict[str, Any] | None:
+    """The foreign key, by attribute, that names the row of ``related``; None where the row is not there yet.
+
+    Raises:
+        TypeViolation: ``related`` is no object that the relation takes.
+    """
+    relationship = mapper.relationships[name]
+    target, of = relationship.mapper, mapper.get_property_by_column
+    names = {of(local).key: remote for local, remote in relationship.local_remote_pairs or ()}
+    if related is None:
+        return dict.fromkeys(names)
+    if not isinstance(related, target.class_):
+        raise TypeViolation(table=str(mapper.local_table), fields=(name,))
+    identity = inspect(related).identity
+    if identity is None:
+        return None
+    known = dict(zip(target.primary_key, identity, strict=True))
+    return {
+        key: known[remote] if remote in known else getattr(related, target.get_property_by_column(remote).key)
+        for key, remote in names.items()
+    }

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from pydantic_core import to_jsonable_python
 from sqlalchemy import (
-    JSON,
     BindParameter,
     Column,
     ColumnElement,
@@ -21,7 +19,6 @@ from sqlalchemy import (
     insert,
     inspect,
     literal,
-    null,
     select,
     tuple_,
     update,
@@ -79,34 +76,27 @@ def has_own_constructor(mapper: Mapper[Any]) -> bool:
     if dataclasses.is_dataclass(model):
         factories = (item for item in dataclasses.fields(model) if item.default_factory is not dataclasses.MISSING)
         return hasattr(model, "__post_init__") or any(item.name in mapper.column_attrs for item in factories)
-    usual = mapper.registry.constructor
-    replaced = any(base.__dict__.get("__init__") is usual for base in model.__mro__)
-    return replaced and mapper.class_manager.original_init is not usual
+    return _has_usual_constructor(mapper) and mapper.class_manager.original_init is not mapper.registry.constructor
+
+
+def _has_usual_constructor(mapper: Mapper[Any]) -> bool:
+    """Whether the class, or one above it, has SQLAlchemy's constructor."""
+    return any(base.__dict__.get("__init__") is mapper.registry.constructor for base in mapper.class_.__mro__)
 
 
 def new_object(mapper: Mapper[Any], data: Mapping[str, Any]) -> Any:
-    """An object with the values of ``data``, made by the model's constructor."""
+    """An object with the values of ``data``, made by the model's constructor as far as that knows of them."""
     model = mapper.class_
-    later: set[str] = set()
     if dataclasses.is_dataclass(model):
-        later = {item.name for item in dataclasses.fields(model) if not item.init} & data.keys()
-    instance = model(**{name: value for name, value in data.items() if name not in later})
-    for name in later:
+        taken = data.keys() & {item.name for item in dataclasses.fields(model) if item.init}
+        instance = model(**{name: data[name] for name in taken})
+    elif _has_usual_constructor(mapper):
+        return model(**data)
+    else:
+        taken, instance = set(), mapper.class_manager.new_instance()
+    for name in data.keys() - taken:
         setattr(instance, name, data[name])
     return instance
-
-
-def storable(mapper: Mapper[Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``data`` as columns take it: JSON columns hold JSON, and their null is the column's, as in every other column."""
-    names = [name for name in data if _is_json(mapper, name)]
-    if not names:
-        return data
-    return {**data, **{name: null() if data[name] is None else to_jsonable_python(data[name]) for name in names}}
-
-
-def _is_json(mapper: Mapper[Any], name: str) -> bool:
-    prop = mapper.column_attrs.get(name)
-    return prop is not None and isinstance(prop.columns[0].type, JSON)
 
 
 def _table(mapper: Mapper[Any]) -> TableClause[Any]:
@@ -152,9 +142,13 @@ def update_object(mapper: Mapper[Any], instance: Any, data: Mapping[str, Any]) -
     return statement.returning(mapper.class_).execution_options(populate_existing=True, synchronize_session=False)
 
 
-def delete_statement(mapper: Mapper[Any], where: Sequence[ColumnElement[bool]]) -> Any:
-    """DELETE of the rows that meet ``where``, returning their keys."""
-    return delete(_table(mapper)).where(*where).returning(*mapper.primary_key)
+def delete_statement(
+    mapper: Mapper[Any], where: Sequence[ColumnElement[bool]], returning: Sequence[Any] | None = None
+) -> Any:
+    """DELETE of the rows that meet ``where``, returning their keys, or what is asked for."""
+    statement = delete(_table(mapper)).where(*where)
+    wanted = mapper.primary_key if returning is None else returning
+    return statement.returning(*wanted) if wanted else statement
 
 
 def names_one_row(mapper: Mapper[Any], where: Sequence[ColumnElement[bool]]) -> bool:

@@ -93,17 +93,44 @@ def as_naive_utc(value: dt.datetime) -> dt.datetime:
     return value if value.tzinfo is None else as_utc(value).replace(tzinfo=None)
 
 
-def integer_bounds(column_type: Column) -> tuple[Any, ...]:
-    """The range of an integer column. Both engines get PostgreSQL's, so that both answer alike."""
+def integer_range(column_type: Column) -> tuple[int, int]:
+    """The least and the greatest value of an integer column: PostgreSQL's on both engines, so that both answer alike."""
     bits = next((bits for kind, bits in INTEGER_BITS if isinstance(column_type, kind)), 63)
-    return Ge(-(2**bits)), Le(2**bits - 1)
+    return -(2**bits), 2**bits - 1
+
+
+def digits_of(column_type: Column) -> tuple[int, int] | None:
+    """How many digits a numeric column has, and how many of them behind the point; None where it has no limit."""
+    if not isinstance(column_type, sqltypes.Numeric) or column_type.precision is None:
+        return None
+    return column_type.precision, column_type.scale or 0
+
+
+def is_single(column_type: Column) -> bool:
+    """Whether a float column has single precision."""
+    if not isinstance(column_type, sqltypes.Float):
+        return False
+    precision = column_type.precision
+    return isinstance(column_type, sqltypes.REAL) or (precision is not None and precision <= SINGLE_PRECISION_BITS)
+
+
+def length_of(column_type: Column) -> int | None:
+    """The most characters or bytes of a column, or None where it has no limit."""
+    found: int | None = getattr(column_type, "length", None)
+    return found
+
+
+def integer_bounds(column_type: Column) -> tuple[Any, ...]:
+    """The range of an integer column."""
+    low, high = integer_range(column_type)
+    return Ge(low), Le(high)
 
 
 def text_bounds(column_type: Column, own: Iterable[Any] = ()) -> tuple[Any, ...]:
     """The length of a text column, and no NUL, which PostgreSQL cannot store; a pattern of the schema's own is shown."""
     has_pattern = any(getattr(stated, "pattern", None) is not None for stated in own)
     no_nul = AfterValidator(without_nul) if has_pattern else NO_NUL
-    length = getattr(column_type, "length", None)
+    length = length_of(column_type)
     return (no_nul,) if length is None else (no_nul, MaxLen(length))
 
 
@@ -118,19 +145,16 @@ def number_bounds(leaf: Any, column_type: Column, own: Iterable[Any] = ()) -> tu
     """Finite numbers only; a numeric column's digits, or fewer where ``own`` says so; single precision's range."""
     finite = () if leaf is int else (Field(allow_inf_nan=False),)
     if isinstance(column_type, sqltypes.Float):
-        single = column_type.precision is not None and column_type.precision <= SINGLE_PRECISION_BITS
-        if single or isinstance(column_type, sqltypes.REAL):
-            return *finite, Ge(-SINGLE_PRECISION_MAX), Le(SINGLE_PRECISION_MAX)
-    elif isinstance(column_type, sqltypes.Numeric) and column_type.precision is not None:
-        places = column_type.scale or 0
-        if leaf is decimal.Decimal:
-            digits = fewest("max_digits", column_type.precision, own)
-            return (
-                Field(allow_inf_nan=False, max_digits=digits, decimal_places=fewest("decimal_places", places, own)),
-            )
-        most = decimal.Decimal(10 ** (column_type.precision - places)) - decimal.Decimal(10) ** -places
-        return *finite, Ge(-leaf(most)), Le(leaf(most))
-    return finite
+        single = is_single(column_type)
+        return (*finite, Ge(-SINGLE_PRECISION_MAX), Le(SINGLE_PRECISION_MAX)) if single else finite
+    if (limits := digits_of(column_type)) is None:
+        return finite
+    digits, places = limits
+    if leaf is decimal.Decimal:
+        digits, places = fewest("max_digits", digits, own), fewest("decimal_places", places, own)
+        return (Field(allow_inf_nan=False, max_digits=digits, decimal_places=places),)
+    most = decimal.Decimal(10 ** (digits - places)) - decimal.Decimal(10) ** -places
+    return *finite, Ge(-leaf(most)), Le(leaf(most))
 
 
 def fewest(name: str, most: int, own: Iterable[Any]) -> int:
@@ -205,8 +229,16 @@ def python_type(column_type: sqltypes.TypeEngine[Any]) -> Any:
     return Any if found is object else found
 
 
+def on_postgresql(column_type: sqltypes.TypeEngine[Any]) -> sqltypes.TypeEngine[Any]:
+    """The type that ``with_variant`` has for PostgreSQL, whose limits both engines get; any other as it is."""
+    return column_type._variant_mapping.get("postgresql", column_type)  # noqa: SLF001 (there is no other way to ask)
+
+
 def plain(column_type: Column) -> Column:
     """The type that a ``TypeDecorator`` decorates; any other as it is."""
+    if column_type is None:
+        return None
+    column_type = on_postgresql(column_type)
     return plain(column_type.impl_instance) if isinstance(column_type, sqltypes.TypeDecorator) else column_type
 
 

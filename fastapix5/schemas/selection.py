@@ -10,12 +10,14 @@ from typing import Any, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator, StringConstraints, WrapValidator
 from pydantic.fields import FieldInfo
 from sqlalchemy import inspect
-from sqlalchemy.orm import ColumnProperty, RelationshipDirection, RelationshipProperty
+from sqlalchemy.orm import ColumnProperty, CompositeProperty, RelationshipDirection, RelationshipProperty
 from sqlalchemy.sql.util import ClauseAdapter
+from sqlalchemy.types import TypeEngine
 
 from fastapix5.exceptions import ImproperlyConfigured
-from fastapix5.schemas.bounds import python_type, strip_optional, unwrap
+from fastapix5.schemas.bounds import strip_optional, unwrap
 from fastapix5.schemas.mapping import SchemaField, aliases, key_of, mapper_of, nested_schema, schema_fields
+from fastapix5.schemas.values import can_show, examples_of, value_type
 
 RULES = (AfterValidator, BeforeValidator, WrapValidator, PlainValidator, StringConstraints)
 TRANSFORMATIONS = ("str_strip_whitespace", "str_to_lower", "str_to_upper")
@@ -118,14 +120,38 @@ def select_for(
     validates = has_rules(schema)
     for field in schema_fields(schema, model, where):
         descriptor = mapper.attrs.get(field.attribute)
+        if isinstance(descriptor, CompositeProperty):
+            raise ImproperlyConfigured(
+                where,
+                f"{schema.__name__}.{field.name} stands for {descriptor}, a composite of columns.",
+                f"Name its columns: {', '.join(part.key for part in descriptor.props)}.",
+            )
         if isinstance(descriptor, RelationshipProperty):
             relations.append(_relation(field, descriptor, (*above, schema), where))
             fits = shows_relation(field, descriptor)
         else:
             columns.append(field)
             fits = isinstance(descriptor, ColumnProperty) and shows_column(field, descriptor.columns[0])
+            if isinstance(descriptor, ColumnProperty) and not fits:
+                _check_type(field, descriptor.columns[0].type, schema, model, where)
         validates = validates or not fits
     return Selection(schema, model, tuple(columns), tuple(relations), validates)
+
+
+def _check_type(
+    field: SchemaField, column_type: TypeEngine[Any], schema: type[BaseModel], model: type[Any], where: str
+) -> None:
+    """Refuse a field that could show no value of its column, where no rule of the schema's own may change that."""
+    leaf, _, inside = unwrap(field.info.annotation)
+    if has_rules(schema) or can_show(leaf, column_type, schema.model_config, (*inside, *field.info.metadata)):
+        return
+    kinds = " or ".join(dict.fromkeys(type(example).__name__ for example in examples_of(column_type)))
+    raise ImproperlyConfigured(
+        where,
+        f"{schema.__name__}.{field.name} is of type {leaf.__name__}, but {model.__name__}.{field.attribute} is a column of"
+        f" type {type(column_type).__name__}, whose values are {kinds}.",
+        f"Annotate the field with {kinds}, or convert the values in a field_validator with mode='before'.",
+    )
 
 
 def _relation(
@@ -178,7 +204,7 @@ def shows_column(field: SchemaField, column: Any) -> bool:
     if leaf is Any:
         return True
     # Whether an expression can be null, nobody says.
-    return leaf is python_type(column.type) and (optional or not getattr(column, "nullable", True))
+    return leaf is value_type(column.type) and (optional or not getattr(column, "nullable", True))
 
 
 def shows_relation(field: SchemaField, relationship: RelationshipProperty[Any]) -> bool:

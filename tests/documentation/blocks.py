@@ -15,6 +15,7 @@ LANGUAGES = frozenset({"python", "text", "console", "sql", "mermaid"})
 FENCE = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"<!-- not run: .+ -->\n+\Z")
 CONTINUES = re.compile(r"^<!-- continues: (\S+) -->$", re.MULTILINE)
+FLIGHTS = re.compile(r"^<!-- flights on: (.+) -->$", re.MULTILINE)
 SERVED = re.compile(r"^\$ uvicorn (\w+):app\b", re.MULTILINE)
 
 

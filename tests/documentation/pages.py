@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.documentation.blocks import LANGUAGES, SERVED, Block, Failure, blocks_of, chain_of
+from tests.documentation.blocks import FLIGHTS, LANGUAGES, SERVED, Block, Failure, blocks_of, chain_of
 from tests.documentation.reader import Reader
+from tests.documentation.statements import merged
 
 
 def run_page(page: Path) -> dict[Block, str]:
-    """Run a page and return its blocks with what each should look like.
+    """Run a page and return its blocks with what each should look like; one on the flights runs on each database.
 
     Raises:
         Failure: A block cannot be run.
     """
     chain = chain_of(page)
-    served = SERVED.search("".join(part.read_text() for part in chain))
-    reader = Reader(served[1] if served else "page")
+    sources = "".join(part.read_text() for part in chain)
+    on_flights = FLIGHTS.search(sources)
+    if on_flights is None:
+        served = SERVED.search(sources)
+        return _run(page, chain, Reader(served[1] if served else "page"))
+    from tests.documentation.flights import FlightsReader
+
+    found = {name: _run(page, chain, FlightsReader(name)) for name in on_flights[1].split(", ")}
+    blocks = next(iter(found.values()))
+    return {block: merged({name: texts[block] for name, texts in found.items()}) for block in blocks}
+
+
+def _run(page: Path, chain: Sequence[Path], reader: Reader) -> dict[Block, str]:
     found: dict[Block, str] = {}
     try:
         blocks = [block for part in chain for block in blocks_of(part) if block.is_run]

@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 
 from tests.documentation.blocks import ROOT, Block, Failure, commands_of
 from tests.documentation.shown import filled, shown_answer
+from tests.documentation.statements import laid_out
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -64,7 +65,7 @@ class Reader:
             Failure: It raises and no ``text`` follows to say so, or it cannot be run at all.
         """
         if block.language in ("python", "console"):
-            self._statements.clear()
+            self.forget()
         match block.language:
             case "python":
                 self._run_python(block)
@@ -76,7 +77,7 @@ class Reader:
             case "console":
                 return "".join(self._run_command(block, command) for command in commands_of(block)).rstrip("\n") + "\n"
             case "sql":
-                return self._traced()
+                return "".join(f"{laid_out(text)}\n" for text in self.asked())
             case _:
                 from tests.documentation.layers import drawn_layers
 
@@ -90,10 +91,14 @@ class Reader:
 
     def _run_python(self, block: Block) -> None:
         # Blank lines before it, so that a traceback names the page's own line.
-        code = compile("\n" * block.line + block.text, str(block.page), "exec")
+        code = self.compiled("\n" * block.line + block.text, str(block.page))
         self.printed, self.raised = self._executed(code, self.module.__dict__)
         if self.raised is not None:
             self.printed += f"{type(self.raised).__name__}: {self.raised}"
+
+    def compiled(self, text: str, name: str) -> types.CodeType:
+        """The code of a block."""
+        return compile(text, name, "exec")
 
     def _executed(self, code: types.CodeType, namespace: dict[str, Any]) -> tuple[str, Exception | None]:
         sys.modules[self.module.__name__] = self.module
@@ -172,9 +177,13 @@ class Reader:
 
     # SQL
 
-    def _traced(self) -> str:
-        own = (text for text in self._statements if not text.startswith("PRAGMA"))
-        return "".join(re.sub(r" *\n *", "\n", text) + ";\n" for text in own)
+    def asked(self) -> Sequence[str]:
+        """What the block before asked the database, but for what a connection asks first."""
+        return [text for text in self._statements if not text.startswith("PRAGMA")]
+
+    def forget(self) -> None:
+        """Forget what blocks have asked so far."""
+        self._statements.clear()
 
 
 def decoding_once(app: Any) -> Any:

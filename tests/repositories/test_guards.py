@@ -41,10 +41,10 @@ def listening(target: Any, name: str, listener: Any, **options: Any) -> Iterator
 
 async def test_a_write_by_key_touches_one_row_or_none(scope: None) -> None:
     """Where several match, nothing is changed, also where no transaction was open."""
-    alpha = QuerySet(Book).filter(title="Alpha").conditions
+    alpha = QuerySet(Book).filter(title="Alpha").where()
     with pytest.raises(MultipleObjectsReturned):
         await Repository(Book).update_rows({"pages": 1}, read(), alpha)
-    copies = QuerySet(Copy).filter(shelf_room="a").conditions
+    copies = QuerySet(Copy).filter(shelf_room="a").where()
     with pytest.raises(MultipleObjectsReturned):
         await Repository(Copy).delete_rows(copies)
     assert not in_atomic()
@@ -56,7 +56,7 @@ async def test_a_write_by_key_touches_one_row_or_none(scope: None) -> None:
 async def test_a_write_by_a_unique_key_needs_no_transaction(scope: None, statements: Statements) -> None:
     """The database sees to it that there is one row."""
     statements.reset()
-    await Repository(Book).update_rows({"pages": 1}, read(), QuerySet(Book).filter(id=1, title="Alpha").conditions)
+    await Repository(Book).update_rows({"pages": 1}, read(), QuerySet(Book).filter(id=1, title="Alpha").where())
     assert await statements.count() == 1
     cases = (
         (Tag, {"word": "old"}, True),
@@ -67,7 +67,7 @@ async def test_a_write_by_a_unique_key_needs_no_transaction(scope: None, stateme
         (Order, {"id": 1, "group": "a"}, True),
     )
     for model, lookups, expected in cases:
-        assert names_one_row(inspect(model), QuerySet(model).filter(**lookups).conditions) is expected
+        assert names_one_row(inspect(model), QuerySet(model).filter(**lookups).where()) is expected
 
 
 async def test_a_model_is_written_by_a_flush_where_someone_listens(scope: None) -> None:
@@ -107,16 +107,16 @@ async def test_an_object_may_get_another_key(scope: None) -> None:
 async def test_a_write_must_stay_within_what_its_caller_narrows(scope: None) -> None:
     """Otherwise nothing is kept, also where no transaction was open."""
     repository, here = Repository(Book), QuerySet(Book).filter(id=1)
-    short = QuerySet(Book).filter(pages__lt=200, author__name="Ada").conditions
+    short = QuerySet(Book).filter(pages__lt=200, author__name="Ada").where()
     values = {"title": "New", "pages": 500, "author_id": 1}
     with pytest.raises(RowPolicyViolation):
         await repository.insert_row(values, read(), within=short)
     with pytest.raises(RowPolicyViolation):
-        await repository.update_rows(values, read(), here.conditions, within=short)
+        await repository.update_rows(values, read(), here.where(), within=short)
     assert not await QuerySet(Book).filter(title="New").exists()
     values["pages"] = 5
     await repository.insert_row(values, read(), within=short)
-    await repository.update_rows(values, read(), here.conditions, within=short)
+    await repository.update_rows(values, read(), here.where(), within=short)
     assert await QuerySet(Book).filter(title="New").count() == 2
 
 

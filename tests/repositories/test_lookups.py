@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func
 
 from fastapix5.exceptions import ImproperlyConfigured
-from fastapix5.repositories import LOOKUPS, Lookup, Operand, Q, QuerySet, UnknownPath, register_lookup, resolve
+from fastapix5.repositories import LOOKUPS, Q, QuerySet, UnknownPath, register_lookup, resolve
 from tests.conftest import on_postgresql
 from tests.repositories.models import AUTHORS, Author, Book, Color, Copy, Shelf
 
@@ -165,7 +165,9 @@ UNKNOWN = (
     (Book, "author__nmae", 'Author has no "nmae" ("author__nmae"). Did you mean "name"?'),
     (Author, "name__icontain", 'Author.name has no "icontain" ("name__icontain"). Did you mean "icontains"?'),
     (Author, "books__titel__in", 'Book has no "titel" ("books__titel__in"). Did you mean "title"?'),
-    (Copy, "shelf", 'Shelf has no "key of one column" ("shelf").'),
+    (Author, "rank__year", 'Author.rank has no "year" ("rank__year").'),
+    (Copy, "shelf__gt", 'Shelf.pk has no "gt" ("shelf__gt").'),
+    (Shelf, "since__year__gtt", 'Shelf.since__year has no "gtt" ("since__year__gtt"). Did you mean "gt"?'),
 )
 
 
@@ -179,12 +181,15 @@ def test_an_unknown_name_says_what_is_known(model: type[Any], path: str, message
 
 async def test_a_project_registers_a_lookup_of_its_own(scope: None) -> None:
     """It works like any other, through relations too; a name that is taken is refused."""
-    register_lookup(Lookup("length", Operand.VALUE, lambda column, value: func.length(column) == value))
+    register_lookup("length", lambda column, value: func.length(column) == value)
     try:
         assert await ids(QuerySet(Author).filter(name__length=0)) == [7]
         assert await ids(QuerySet(Book).filter(author__name__length=3)) == [1, 2]
-        with pytest.raises(ImproperlyConfigured, match="taken"):
-            register_lookup(Lookup("eq", Operand.VALUE, lambda column, value: column == value))
+        for taken in ("length", "gt", "eq", "year"):
+            with pytest.raises(ImproperlyConfigured, match="taken"):
+                register_lookup(taken, lambda column, value: column == value)
+        with pytest.raises(ImproperlyConfigured, match="not a name"):
+            register_lookup("two__words", lambda column, value: column == value)
     finally:
         del LOOKUPS["length"]
 

@@ -103,7 +103,7 @@ async def update(values: dict[str, Any]) -> None:
 
 async def change(values: dict[str, Any]) -> None:
     """Of the first book, by one statement."""
-    conditions = Repository(Book).objects.filter(id=1).conditions
+    conditions = Repository(Book).objects.filter(id=1).where()
     await Repository(Book).update_rows(values, Read(select_for(BookRead, Book, "test")), conditions)
 
 
@@ -157,7 +157,7 @@ async def test_one_of_several_references_is_named(scope: None) -> None:
             await Repository(Copy).insert_row(values, read)
         assert caught.value.fields == fields
     with pytest.raises(ForeignKeyViolation) as caught:
-        await Repository(Copy).update_rows({"shelf_room": "z"}, read, QuerySet(Copy).filter(id=1).conditions)
+        await Repository(Copy).update_rows({"shelf_room": "z"}, read, QuerySet(Copy).filter(id=1).where())
     assert caught.value.fields == ("shelf_room", "shelf_since")
     await Repository(Copy).insert_row({"shelf_room": "z", "shelf_since": None}, read)
 
@@ -167,17 +167,17 @@ async def test_a_composite_reference_that_is_written_in_part_is_checked_as_a_who
     read = Read(select_for(CopyRead, Copy, "test"))
     here = QuerySet(Copy).filter(id=3)
     with pytest.raises(ForeignKeyViolation) as caught:
-        await Repository(Copy).update_rows({"shelf_room": "a"}, read, here.conditions)
+        await Repository(Copy).update_rows({"shelf_room": "a"}, read, here.where())
     assert caught.value.fields == ("shelf_room", "shelf_since")
     with pytest.raises(ForeignKeyViolation):
         await Repository(Copy).update(await here.get(), {"shelf_room": "a"})
     with pytest.raises(ForeignKeyViolation):
-        await Repository(Copy).update_rows({"shelf_since": LATER}, read, here.conditions)
-    assert await Repository(Copy).update_rows({"shelf_since": SINCE}, read, here.conditions) is not None
-    assert await Repository(Copy).update_rows({"shelf_room": "a"}, read, here.conditions) is not None
-    assert await Repository(Copy).update_rows({"shelf_room": None}, read, here.conditions) is not None
+        await Repository(Copy).update_rows({"shelf_since": LATER}, read, here.where())
+    assert await Repository(Copy).update_rows({"shelf_since": SINCE}, read, here.where()) is not None
+    assert await Repository(Copy).update_rows({"shelf_room": "a"}, read, here.where()) is not None
+    assert await Repository(Copy).update_rows({"shelf_room": None}, read, here.where()) is not None
     assert (
-        await Repository(Copy).update_rows({"shelf_room": "b"}, read, QuerySet(Copy).filter(id=77).conditions) is None
+        await Repository(Copy).update_rows({"shelf_room": "b"}, read, QuerySet(Copy).filter(id=77).where()) is None
     )
 
 
@@ -205,7 +205,7 @@ async def test_a_reference_to_the_same_table_is_checked(library: str) -> None:
         with pytest.raises(ForeignKeyViolation):
             await Repository(Order).insert_row({"id": 4, "group": "a", "parent_id": 1}, read)
         with pytest.raises(ForeignKeyViolation):
-            conditions = Repository(Order).objects.filter(id=2).conditions
+            conditions = Repository(Order).objects.filter(id=2).where()
             await Repository(Order).update_rows({"parent_id": 1}, read, conditions)
 
 

@@ -148,7 +148,7 @@ async def test_an_update_writes_the_one_row_that_meets_every_condition(scope: No
     """And returns it as it is now."""
     repository, read = Repository(Book), read_of(Book, BookPlain)
     statements.reset()
-    conditions = QuerySet(Book).filter(id=3, author__mentor__name="Ada").conditions
+    conditions = QuerySet(Book).filter(id=3, author__mentor__name="Ada").where()
     written = await repository.update_rows({"title": "Other", "author_id": 4}, read, conditions)
     assert await statements.count() == 1
     assert written is not None
@@ -158,7 +158,7 @@ async def test_an_update_writes_the_one_row_that_meets_every_condition(scope: No
         "pages": 300,
         "author": {"name": "Bob", "mentor": {"name": "ada_b%"}},
     }
-    conditions = QuerySet(Book).filter(id=3, author__mentor__name="Ada").conditions
+    conditions = QuerySet(Book).filter(id=3, author__mentor__name="Ada").where()
     assert await repository.update_rows({"title": "Again"}, read, conditions) is None
     assert (await QuerySet(Book).get(id=3)).title == "Other"
 
@@ -167,7 +167,7 @@ async def test_related_rows_of_a_written_row_take_one_statement_each(scope: None
     """To many."""
     statements.reset()
     written = await Repository(Book).update_rows(
-        {"title": "New"}, read_of(Book, BookRead), QuerySet(Book).filter(id=1, tags__word="old").conditions
+        {"title": "New"}, read_of(Book, BookRead), QuerySet(Book).filter(id=1, tags__word="old").where()
     )
     assert await statements.count() == 2
     assert written is not None
@@ -178,8 +178,8 @@ async def test_a_delete_carries_its_conditions(scope: None, statements: Statemen
     """It tells how many rows there were."""
     repository = Repository(Copy)
     statements.reset()
-    assert await repository.delete_rows(QuerySet(Copy).filter(shelf__label="first", book=2).conditions) == 1
-    assert await repository.delete_rows(QuerySet(Copy).filter(id=77).conditions) == 0
+    assert await repository.delete_rows(QuerySet(Copy).filter(shelf__label="first", book=2).where()) == 1
+    assert await repository.delete_rows(QuerySet(Copy).filter(id=77).where()) == 0
     assert await statements.count() == 2
     assert await QuerySet(Copy).count() == 3
 
@@ -188,7 +188,7 @@ async def test_a_row_that_others_need_is_protected(scope: None) -> None:
     """By both ways to delete it."""
     repository = Repository(Author)
     with pytest.raises(ProtectedRow):
-        await repository.delete_rows(QuerySet(Author).filter(id=1).conditions)
+        await repository.delete_rows(QuerySet(Author).filter(id=1).where())
     with pytest.raises(ProtectedRow):
         await repository.delete(await QuerySet(Author).get(id=1))
 
@@ -208,7 +208,7 @@ async def test_composite_keys_are_written_and_returned(scope: None) -> None:
     assert written is not None
     assert written.instance == ShelfRead(room="c", since=SINCE, label="plain")
     values = {"shelf_room": "c", "shelf_since": SINCE}
-    moved = await Repository(Copy).update_rows(values, read_of(Copy, CopyRead), QuerySet(Copy).filter(id=4).conditions)
+    moved = await Repository(Copy).update_rows(values, read_of(Copy, CopyRead), QuerySet(Copy).filter(id=4).where())
     assert moved is not None
     assert moved.instance == CopyRead(shelf=ShelfRead(room="c", since=SINCE, label="plain"))
 
@@ -225,11 +225,11 @@ async def test_awkward_names_are_written(scope: None) -> None:
     assert second is not None
     assert first.instance.model_dump() == {"id": 1, "group": "a", "parent": None}
     assert second.instance.model_dump() == {"id": 2, "group": "b", "parent": {"id": 1, "group": "a"}}
-    conditions = QuerySet(Order).filter(parent__group="a").conditions
+    conditions = QuerySet(Order).filter(parent__group="a").where()
     renamed = await repository.update_rows({"group": "c"}, read, conditions)
     assert renamed is not None
     assert renamed.instance.model_dump() == {"id": 2, "group": "c", "parent": {"id": 1, "group": "a"}}
-    assert await repository.delete_rows(QuerySet(Order).filter(parent__isnull=False).conditions) == 1
+    assert await repository.delete_rows(QuerySet(Order).filter(parent__isnull=False).where()) == 1
 
 
 async def test_a_row_may_refer_to_itself(scope: None) -> None:
@@ -238,7 +238,7 @@ async def test_a_row_may_refer_to_itself(scope: None) -> None:
     written = await repository.insert_row({"id": 1, "group": "a", "parent_id": 1}, read)
     assert written is not None
     assert written.instance.model_dump() == {"id": 1, "group": "a", "parent": {"id": 1, "group": "a"}}
-    written = await repository.update_rows({"group": "b"}, read, QuerySet(Order).filter(id=1).conditions)
+    written = await repository.update_rows({"group": "b"}, read, QuerySet(Order).filter(id=1).where())
     assert written is not None
     assert written.instance.model_dump() == {"id": 1, "group": "b", "parent": {"id": 1, "group": "b"}}
 
@@ -291,7 +291,7 @@ async def test_expressions_are_returned_by_writes(scope: None) -> None:
         label: str | None
 
     read = read_of(Book, Counted)
-    written = await Repository(Book).update_rows({"title": "New"}, read, QuerySet(Book).filter(id=1).conditions)
+    written = await Repository(Book).update_rows({"title": "New"}, read, QuerySet(Book).filter(id=1).where())
     assert written is not None
     assert written.instance == Counted(title="New", chapter_count=2)
     inserted = await Repository(Book).insert_row({"title": "Newer"}, read)
@@ -313,7 +313,7 @@ async def test_what_nobody_gave_gets_its_default(scope: None) -> None:
         assert isinstance(shown.pop("key"), uuid.UUID)
         key = shown.pop("id")
         assert shown == {"number": number, "word": "none", "doubled": 2 * number, "touched": 0, "note": None}
-    updated = await repository.update_rows({"number": 1}, read, QuerySet(Defaults).filter(id=key).conditions)
+    updated = await repository.update_rows({"number": 1}, read, QuerySet(Defaults).filter(id=key).where())
     assert updated is not None
     assert updated.instance.model_dump(include={"doubled", "touched"}) == {"doubled": 2, "touched": 99}
 

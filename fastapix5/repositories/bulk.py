@@ -1,0 +1,197 @@
+"""Many objects in few statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Null, inspect, select
+from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import set_committed_value
+
+from fastapix5.db.errors import translated
+from fastapix5.exceptions import StaleVersion
+from fastapix5.repositories.conflicts import Conflict, insert_or
+from fastapix5.repositories.givens import Given, give, placed
+from fastapix5.repositories.guards import KEYS_PER_STATEMENT, chunked
+from fastapix5.repositories.naming import column_values, key_names, version_name
+from fastapix5.repositories.reading import Reading
+from fastapix5.repositories.refreshing import Loaded, made_by_updates
+from fastapix5.repositories.storing import storable
+from fastapix5.repositories.tables import is_sql, next_version, tables_written, write_by_key
+from fastapix5.repositories.writer import Writer
+from fastapix5.repositories.writes import key_in
+from fastapix5.schemas import key_of
+
+M = TypeVar("M")
+
+OBJECTS_PER_FLUSH = 5_000
+
+
+def writer_of(queryset: Reading[M, Any]) -> Writer[M]:
+    """What writes to a queryset's model."""
+    return Writer(queryset.model, queryset.alias, guarded=queryset.guarded)
+
+
+# Inserts
+
+
+async def bulk_create(
+    queryset: Reading[M, Any],
+    objs: Iterable[M | Mapping[str, Any]],
+    batch_size: int | None = None,
+    on_conflict: str | None = None,
+    unique_fields: Sequence[str] = (),
+    update_fields: Sequence[str] = (),
+) -> list[M]:
+    """Insert many rows; see ``QuerySet.bulk_create``."""
+    writer = writer_of(queryset)
+    conflict = Conflict.of(writer.mapper, on_conflict, unique_fields, update_fields)
+    size = _size(batch_size)
+    given = give(writer.mapper, objs)
+    if not given:
+        return []
+    async with writer.all_or_nothing():
+        if conflict is None:
+            return await _add_all(writer, given, size)
+        return await insert_or(queryset, writer, conflict, given, size)
+
+
+async def _add_all(writer: Writer[M], given: Sequence[Given], size: int) -> list[M]:
+    """Insert by a flush, which SQLAlchemy does in batches: so defaults, cascades and listeners get their due."""
+    mapper, session = writer.mapper, writer.session
+    objects = [found.object_of(mapper) for found in given]
+    try:
+        for chunk in chunked(objects, size):
+            session.add_all(chunk)
+            with translated(mapper):
+                await session.flush()
+    finally:
+        _without_sql_nulls(objects)
+    names = {name for found in given for name in found.written}
+    await writer.check_written([mapper.primary_key_from_instance(found) for found in objects], names)
+    return objects
+
+
+def _without_sql_nulls(objects: Iterable[Any]) -> None:
+    for instance in objects:
+        for name, value in list(inspect(instance).dict.items()):
+            if isinstance(value, Null):
+                set_committed_value(instance, name, None)
+
+
+def _size(batch_size: int | None) -> int:
+    if batch_size is None:
+        return OBJECTS_PER_FLUSH
+    if batch_size < 1:
+        raise ValueError(f"batch_size is how many rows go together, at least 1, and not {batch_size}.")
+    return batch_size
+
+
+# Updates
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """New values of one object's row.
+
+    Attributes:
+        instance: The object.
+        key: The primary key of its row.
+        values: The values by attribute.
+    """
+
+    instance: Any
+    key: tuple[Any, ...]
+    values: Mapping[str, Any]
+
+
+async def bulk_update(
+    queryset: Reading[M, Any], objs: Iterable[M], fields: Sequence[str], batch_size: int | None = None
+) -> int:
+    """Write attributes of many objects; see ``QuerySet.bulk_update``."""
+    queryset.refuse_slice("bulk_update")
+    writer, size = writer_of(queryset), _size(batch_size)
+    _check_fields(writer.mapper, fields)
+    changes: dict[Any, _Changes] = {}
+    for index, instance in enumerate(objs):
+        with placed(index):
+            found = _changes_of(writer.mapper, instance, fields)
+            changes[found.key] = found
+    if not changes:
+        return 0
+    number = 0
+    async with writer.all_or_nothing():
+        for chunk in chunked(list(changes.values()), min(size, KEYS_PER_STATEMENT // len(writer.mapper.primary_key))):
+            number += await _write_changes(queryset, writer, chunk)
+    return number
+
+
+def _check_fields(mapper: Mapper[Any], fields: Sequence[str]) -> None:
+    if isinstance(fields, str) or not fields:
+        raise ValueError(f'bulk_update() needs the names of the fields to write, such as ["title"], not {fields!r}.')
+    refused = {"pk", *key_names(mapper), version_name(mapper)}
+    for name in fields:
+        if name in refused:
+            raise ValueError(f"bulk_update() cannot write {mapper.class_.__name__}.{name}: rows are found by it.")
+    column_values(mapper, dict.fromkeys(fields))
+
+
+def _changes_of(mapper: Mapper[Any], instance: Any, fields: Sequence[str]) -> _Changes:
+    if not isinstance(instance, mapper.class_):
+        raise TypeError(f"bulk_update() takes objects of {mapper.class_.__name__}, not {type(instance).__name__}.")
+    key = inspect(instance).identity or tuple(mapper.primary_key_from_instance(instance))
+    if any(part is None for part in key):
+        raise ValueError(f"This {mapper.class_.__name__} has no key: bulk_create() inserts it.")
+    values = column_values(mapper, {name: getattr(instance, name) for name in fields})
+    for name, value in values.items():
+        if is_sql(value):
+            raise TypeError(f"{mapper.class_.__name__}.{name} is an SQL expression: update() takes it.")
+    return _Changes(instance, tuple(key), storable(mapper, values))
+
+
+async def _write_changes(queryset: Reading[M, Any], writer: Writer[M], chunk: Sequence[_Changes]) -> int:
+    """Lock the rows, compare their versions, write them, and let the objects know."""
+    mapper, model = writer.mapper, writer.model
+    names, version = list(chunk[0].values), version_name(mapper)
+    key, made = key_of(model), made_by_updates(mapper)
+    here = key_in(key, [found.key for found in chunk])
+    asked = [*key, *([getattr(model, version)] if version else [])]
+    locking = select(*asked).where(here, *queryset.where()).order_by(*key).with_for_update(of=model)
+    rows = {tuple(row[: len(key)]): row for row in await writer.ask(locking)}
+    there = [found for found in chunk if found.key in rows]
+    new = [found.values for found in there]
+    if version is not None:
+        versions = [rows[found.key][-1] for found in there]
+        for found, current in zip(there, versions, strict=True):
+            if inspect(found.instance).dict.get(version, current) != current:
+                raise StaleVersion(model.__name__)
+        if mapper.version_id_generator is not False:
+            new = [{**row, version: mapper.version_id_generator(current)} for row, current in zip(new, versions, strict=True)]
+    keys = [found.key for found in there]
+    written = [*names, *next_version(mapper)]
+    await write_by_key(writer, keys, new, tables_written(mapper, written))
+    await writer.check_written(keys, names)
+    await _settle(writer, there, new, made)
+    return len(there)
+
+
+async def _settle(
+    writer: Writer[Any], there: Sequence[_Changes], new: Sequence[Mapping[str, Any]], made: Sequence[str]
+) -> None:
+    """Let objects hold what was written, and what the database made of it, as values that need no flush."""
+    model = writer.model
+    columns = [getattr(model, name).label(name) for name in made]
+    found: dict[Any, Any] = {}
+    if made:
+        here = key_in(key_of(model), [item.key for item in there])
+        size = len(writer.mapper.primary_key)
+        found = {tuple(row[:size]): row[size:] for row in await writer.ask(select(*key_of(model), *columns).where(here))}
+    loaded = Loaded(writer.session, writer.mapper)
+    for item, values in zip(there, new, strict=True):
+        kept = {name: None if isinstance(value, Null) else value for name, value in values.items()}
+        kept.update(zip(made, found.get(item.key, ()), strict=False))
+        for name, value in kept.items():
+            set_committed_value(item.instance, name, value)
+        loaded.write_one(item.instance, kept)

@@ -1,0 +1,319 @@
+"""What a queryset describes, and the SELECT that it means. Nothing here asks the database."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic
+
+from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy.orm import Mapper
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import UnaryExpression
+from typing_extensions import TypeVar
+
+from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
+from fastapix5.repositories.conditions import Condition, Ground, Q, leaves, to_sql
+from fastapix5.repositories.expressions import Expression, Ordering
+from fastapix5.repositories.loading import Loading
+from fastapix5.repositories.policies import policy_condition, related_condition
+from fastapix5.schemas import Selection, key_of, mapper_of
+
+M = TypeVar("M")
+R = TypeVar("R", default=M)
+
+
+class Kind(enum.Enum):
+    """What each row becomes."""
+
+    OBJECT = enum.auto()
+    DICT = enum.auto()
+    TUPLE = enum.auto()
+    NAMED = enum.auto()
+    FLAT = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What each row becomes, and the names of its values.
+
+    Attributes:
+        kind: An object of the model, or values.
+        names: The values' names; empty for every column and annotation.
+        groups: The names that rows are grouped by; None where each row stands for itself.
+    """
+
+    kind: Kind = Kind.OBJECT
+    names: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A value that the database computes.
+
+    Attributes:
+        name: What it is called.
+        value: The expression, or SQL.
+        of_groups: Whether it is one value for a group of rows, and not one for each row.
+    """
+
+    name: str
+    value: Expression | ColumnElement[Any]
+    of_groups: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """How rows are locked."""
+
+    skip_locked: bool = False
+    nowait: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Description(Generic[M, R]):
+    """Rows of a model: which, in which order, and how they are shown.
+
+    Attributes:
+        model: The mapped class.
+        alias: The database's alias.
+        guarded: Whether the model's row policy holds, and rows that are deleted softly stay hidden.
+        conditions: ``Q`` objects and SQL, all of which hold.
+        ordering: The order.
+        start: How many rows are skipped.
+        stop: Where the rows end, counted from the first of all; None for nowhere.
+        annotations: Values that the database computes.
+        shown: What each row becomes.
+        loads: What objects come with.
+        selections: Schemas whose relations objects come with.
+        unique: Names by which rows are distinct; None for all rows, empty for whole rows.
+        lock: How rows are locked, or None.
+        options: What SQLAlchemy takes as execution options.
+    """
+
+    model: type[M]
+    alias: str = "default"
+    guarded: bool = False
+    conditions: tuple[Condition, ...] = ()
+    ordering: tuple[Ordering, ...] = ()
+    start: int = 0
+    stop: int | None = None
+    annotations: tuple[Annotation, ...] = ()
+    shown: Shown = field(default_factory=Shown)
+    loads: Loading = field(default_factory=Loading)
+    selections: tuple[Selection, ...] = ()
+    unique: tuple[str, ...] | None = None
+    lock: Lock | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def mapper(self) -> Mapper[M]:
+        """The model's mapper."""
+        return mapper_of(self.model)
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether a slice has been taken."""
+        return bool(self.start) or self.stop is not None
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether rows are grouped."""
+        return self.shown.groups is not None
+
+    @property
+    def shows_objects(self) -> bool:
+        """Whether each row becomes an object of the model."""
+        return self.shown.kind is Kind.OBJECT
+
+    def refuse_slice(self, verb: str) -> None:
+        """Refuse what would change which rows a slice holds.
+
+        Raises:
+            TypeError: A slice has been taken.
+        """
+        if self.is_sliced:
+            raise TypeError(f"Cannot {verb} once a slice has been taken.")
+
+    # Names
+
+    def annotation_names(self) -> list[str]:
+        """The names of the annotations."""
+        return [annotation.name for annotation in self.annotations]
+
+    def named(self, entity: Any = None) -> dict[str, ColumnElement[Any]]:
+        """The annotations in SQL, on the model or on an alias of it."""
+        found: dict[str, ColumnElement[Any]] = {}
+        entity = self.model if entity is None else entity
+        for annotation in self.annotations:
+            value = annotation.value
+            if isinstance(value, Expression):
+                of_groups = annotation.of_groups
+                names = _of_groups(entity, found) if of_groups else RowNames(entity, related_condition, found)
+                value = value.resolve(names)
+            found[annotation.name] = value
+        return found
+
+    def find(self, name: str) -> Any:
+        """The one value that ``name`` stands for in each row: an attribute, an annotation, a path over to-one relations.
+
+        Raises:
+            UnknownPath: The name is not there.
+            ImproperlyConfigured: It leads to many rows.
+        """
+        return self._names()(name)
+
+    def _names(self, entity: Any = None) -> RowNames:
+        return RowNames(self.model if entity is None else entity, related_condition, self.named(entity))
+
+    # Parts of statements
+
+    def where(self, entity: Any = None) -> list[ColumnElement[bool]]:
+        """The conditions in SQL, on the model or on an alias of it: the row policy's first."""
+        entity = self.model if entity is None else entity
+        found = [] if not self.guarded else [policy] if (policy := policy_condition(entity)) is not None else []
+        ground = Ground(entity, related_condition, self.named(entity) if self.annotations else {})
+        return [*found, *(to_sql((item,), ground) for item in self.conditions if not self._is_of_groups(item))]
+
+    def having(self) -> list[ColumnElement[bool]]:
+        """The conditions on groups."""
+        ground = Ground(self.model, related_condition, self.named())
+        return [to_sql((condition,), ground) for condition in self.conditions if self._is_of_groups(condition)]
+
+    def _is_of_groups(self, condition: Condition) -> bool:
+        of_groups = {annotation.name for annotation in self.annotations if annotation.of_groups}
+        for name, value in leaves(condition) if of_groups else ():
+            names = [name, *(value.names() if isinstance(value, Expression) else ())]
+            if of_groups.intersection(found.split("__")[0] for found in names):
+                return True
+        return False
+
+    def order(self) -> list[Any]:
+        """The entries of the ORDER BY."""
+        names = self._names() if self.ordering else None
+        return [entry for ordering in self.ordering for entry in self._entries(ordering, names)]
+
+    def _entries(self, ordering: Ordering, names: Any) -> list[Any]:
+        by = ordering.by
+        if isinstance(by, Expression):
+            return [ordering.over(by.resolve(names))]
+        if not isinstance(by, str):
+            return [_turned(by) if ordering.descending else by]
+        if by == "pk":
+            return [ordering.over(column) for column in key_of(self.model)]
+        return [ordering.over(names(by))]
+
+    def cut(self, statement: Select[Any]) -> Select[Any]:
+        """``statement`` with this slice."""
+        if self.start:
+            statement = statement.offset(self.start)
+        if self.stop is not None:
+            statement = statement.limit(max(self.stop - self.start, 0))
+        return statement
+
+    # Statements
+
+    def statement(self) -> Select[Any]:
+        """The SELECT of the model's rows, as SQLAlchemy has it, with their lock."""
+        statement = self._rows()
+        if self.lock is not None:
+            statement = statement.with_for_update(
+                of=self.model, skip_locked=self.lock.skip_locked, nowait=self.lock.nowait
+            )
+        return statement
+
+    def _rows(self) -> Select[Any]:
+        statement = select(self.model).where(*self.where()).order_by(*self.order())
+        if self.unique:
+            statement = statement.distinct(*(self.find(name) for name in self.unique))
+        return self.cut(statement)
+
+    def objects_statement(self) -> Select[Any]:
+        """The SELECT of objects, with what they come with and their annotations."""
+        named = self.named()
+        return self.statement().add_columns(*(value.label(name) for name, value in named.items()))
+
+    def value_names(self) -> tuple[str, ...]:
+        """The names of the values that each row shows."""
+        return self.shown.names or (*self.mapper.column_attrs.keys(), *self.annotation_names())
+
+    def values_statement(self) -> Select[Any]:
+        """The SELECT of values: those that are shown first, in their order."""
+        names, groups = self._names(), self.shown.groups
+        shown = self.value_names()
+        keys = () if groups is None else tuple(name for name in groups if name not in shown)
+        columns = {name: names(name).label(name) for name in (*shown, *keys)}
+        statement = select(*columns.values()).select_from(self.model).where(*self.where())
+        if groups:
+            # By their places: a parameter in an expression would make two of one.
+            places: list[Any] = [literal_column(str([*columns].index(name) + 1)) for name in groups]
+            statement = statement.group_by(*places)
+        if groups is not None:
+            statement = statement.having(*self.having()) if self.having() else statement
+        entries = [
+            ordering.over(columns[ordering.by])
+            if isinstance(ordering.by, str) and ordering.by in columns
+            else self._entries(ordering, names)
+            for ordering in self.ordering
+        ]
+        flat = [entry for found in entries for entry in (found if isinstance(found, list) else [found])]
+        statement = statement.order_by(*flat)
+        if self.unique is not None:
+            statement = statement.distinct(*(names(name) for name in self.unique))
+        return self.cut(statement)
+
+    def count_statement(self) -> Select[Any]:
+        """The SELECT of the number of rows."""
+        if self.shows_objects and not self.is_sliced and not self.unique:
+            return select(func.count()).select_from(self.model).where(*self.where())
+        inner = self._rows().with_only_columns(*key_of(self.model)) if self.shows_objects else self.values_statement()
+        if not self.is_sliced and not self.unique:
+            inner = inner.order_by(None)
+        return select(func.count()).select_from(inner.subquery())
+
+    def exists_clause(self) -> ColumnElement[bool]:
+        """``EXISTS (SELECT ... these rows ...)``, to stand in another statement."""
+        if self.shows_objects:
+            return self.cut(select(1).select_from(self.model).where(*self.where())).correlate(None).exists()
+        return self.values_statement().correlate(None).exists()
+
+    def __clause_element__(self) -> Select[Any]:
+        """These rows as they stand in another statement: ``filter(author__in=queryset)``."""
+        if self.shows_objects:
+            return self._rows().with_only_columns(*key_of(self.model), maintain_column_froms=True).correlate(None)
+        return self.values_statement().correlate(None)
+
+    def aggregate_statement(self, aggregates: dict[str, Expression]) -> Select[Any]:
+        """The SELECT of one row: each aggregate over all of these rows."""
+        if not self.shows_objects and (self.is_grouped or self.unique is not None):
+            rows = self.values_statement().subquery()
+            names: Any = ColumnNames(rows)
+            return select(*(value.resolve(names).label(name) for name, value in aggregates.items())).select_from(rows)
+        narrowed: Description[M, Any] = self
+        if self.is_sliced or self.unique:
+            these = self._rows().with_only_columns(*key_of(self.model), maintain_column_froms=True).correlate(None)
+            narrowed = replace(self, guarded=False, conditions=(Q(pk__in=these),), ordering=(), start=0, stop=None)
+        names = GroupNames(self.model, related_condition, narrowed.named(), narrowed.where)
+        columns = [value.resolve(names).label(name) for name, value in aggregates.items()]
+        return select(*columns).select_from(self.model).where(*narrowed.where())
+
+
+def _of_groups(entity: Any, named: dict[str, ColumnElement[Any]]) -> GroupNames:
+    return GroupNames(entity, related_condition, named, None)
+
+
+def _turned(expression: ColumnElement[Any]) -> ColumnElement[Any]:
+    """An entry of an ORDER BY, turned round."""
+    turned = {
+        operators.asc_op: operators.desc_op,
+        operators.desc_op: operators.asc_op,
+        operators.nulls_first_op: operators.nulls_last_op,
+        operators.nulls_last_op: operators.nulls_first_op,
+    }
+    if not isinstance(expression, UnaryExpression) or expression.modifier not in turned:
+        return expression.desc()
+    inner = expression.element
+    if expression.modifier in (operators.nulls_first_op, operators.nulls_last_op):
+        inner = _turned(inner)
+    return UnaryExpression(inner, modifier=turned[expression.modifier], wraps_column_expression=False)

@@ -1,0 +1,132 @@
+"""What a column holds, as far as lookups care, and SQL that each engine writes in its own words."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from sqlalchemy import types as sqltypes
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
+
+from fastapix5.exceptions import ImproperlyConfigured
+from fastapix5.schemas.bounds import plain
+
+
+class Kind(enum.Flag):
+    """Types that lookups treat alike; ``OTHER`` is what SQLAlchemy does not tell."""
+
+    TEXT = enum.auto()
+    ENUM = enum.auto()
+    UUID = enum.auto()
+    BOOLEAN = enum.auto()
+    INTEGER = enum.auto()
+    NUMBER = enum.auto()
+    DATE = enum.auto()
+    TIME = enum.auto()
+    DATETIME = enum.auto()
+    INTERVAL = enum.auto()
+    BINARY = enum.auto()
+    JSON = enum.auto()
+    ARRAY = enum.auto()
+    VECTOR = enum.auto()
+    KEY = enum.auto()
+    OTHER = enum.auto()
+
+
+# The first that fits.
+KINDS: tuple[tuple[type[TypeEngine[Any]], Kind], ...] = (
+    (sqltypes.Enum, Kind.ENUM),
+    (sqltypes.String, Kind.TEXT),
+    (sqltypes.Uuid, Kind.UUID),
+    (sqltypes.Boolean, Kind.BOOLEAN),
+    (sqltypes.Integer, Kind.INTEGER),
+    (sqltypes.Numeric, Kind.NUMBER),
+    (sqltypes.Float, Kind.NUMBER),
+    (sqltypes.DateTime, Kind.DATETIME),
+    (sqltypes.Date, Kind.DATE),
+    (sqltypes.Time, Kind.TIME),
+    (sqltypes.Interval, Kind.INTERVAL),
+    (sqltypes.LargeBinary, Kind.BINARY),
+    (sqltypes.JSON, Kind.JSON),
+    (sqltypes.ARRAY, Kind.ARRAY),
+    (TSVECTOR, Kind.VECTOR),
+    (sqltypes.TupleType, Kind.KEY),
+)
+
+
+def kind_of(column_type: TypeEngine[Any] | None) -> Kind:
+    """The kind of a column's type, or of the type that it decorates."""
+    bare = plain(column_type)
+    return next((kind for known, kind in KINDS if isinstance(bare, known)), Kind.OTHER)
+
+
+def is_sql(value: Any) -> bool:
+    """Whether a value is an expression or a SELECT."""
+    return isinstance(value, ClauseElement)
+
+
+class Either(FunctionElement[Any]):
+    """One expression as PostgreSQL has it, and as SQLite has it.
+
+    Args:
+        postgresql: For PostgreSQL, and for whatever is not SQLite.
+        sqlite: For SQLite.
+        column_type: The type of both.
+    """
+
+    inherit_cache = True
+    # Else SQLite would be asked whether a condition "= 1", which no index answers.
+    _is_implicitly_boolean = True
+
+    def __init__(
+        self, postgresql: ColumnElement[Any], sqlite: ColumnElement[Any], column_type: TypeEngine[Any] | None = None
+    ) -> None:
+        super().__init__(postgresql, sqlite)
+        self.type = column_type or postgresql.type
+
+
+class OnPostgreSQL(FunctionElement[Any]):
+    """An expression that PostgreSQL alone has.
+
+    Args:
+        name: What it is called in the error where another database is asked.
+        expression: For PostgreSQL.
+    """
+
+    inherit_cache = True
+    _is_implicitly_boolean = True
+
+    def __init__(self, name: str, expression: ColumnElement[Any]) -> None:
+        super().__init__(expression)
+        self.name = name
+        self.type = expression.type
+
+
+@compiles(Either)
+def _either(element: Either, compiler: SQLCompiler, **options: Any) -> str:
+    found, _ = element.clauses
+    return f"({compiler.process(found, **options)})"
+
+
+@compiles(Either, "sqlite")
+def _either_sqlite(element: Either, compiler: SQLCompiler, **options: Any) -> str:
+    _, found = element.clauses
+    return f"({compiler.process(found, **options)})"
+
+
+@compiles(OnPostgreSQL)
+def _nowhere_else(element: OnPostgreSQL, compiler: SQLCompiler, **_: Any) -> str:
+    what = f"it needs PostgreSQL, and this database is {compiler.dialect.name}."
+    raise ImproperlyConfigured(element.name, what, "Use another lookup, or PostgreSQL.")
+
+
+@compiles(OnPostgreSQL, "postgresql")
+def _on_postgresql(element: OnPostgreSQL, compiler: SQLCompiler, **options: Any) -> str:
+    (found,) = element.clauses
+    return f"({compiler.process(found, **options)})"

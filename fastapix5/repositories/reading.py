@@ -1,0 +1,306 @@
+"""The part of a queryset that asks the database."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
+from typing import Any, Self, TypeVar, cast, overload
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, Select, Table, UniqueConstraint, inspect, select
+
+from fastapix5.db.errors import translated
+from fastapix5.db.sessions import execute, get_session
+from fastapix5.db.streams import Rows
+from fastapix5.db.transactions import in_atomic
+from fastapix5.exceptions import DoesNotExist, MultipleObjectsReturned, TransactionRequired
+from fastapix5.repositories.conditions import Condition, Q
+from fastapix5.repositories.description import Kind, M, R
+from fastapix5.repositories.explaining import explain
+from fastapix5.repositories.expressions import Expression
+from fastapix5.repositories.reads import Read, list_adapter, loader_options
+from fastapix5.repositories.shaping import Shaping
+from fastapix5.repositories.unflushed import unflushed_kept
+from fastapix5.schemas import select_for
+
+S = TypeVar("S", bound=BaseModel)
+T = TypeVar("T")
+
+BATCH = 2_000
+
+
+class Reading(Shaping[M, R]):
+    """Await these. Awaiting the queryset itself is awaiting ``all()``."""
+
+    def __await__(self) -> Generator[Any, None, list[R]]:
+        return self.all().__await__()
+
+    @overload
+    def __getitem__(self, item: slice) -> Self: ...
+    @overload
+    def __getitem__(self, item: int) -> Awaitable[R]: ...
+    def __getitem__(self, item: slice | int) -> Self | Awaitable[R]:
+        """A slice of the rows, or the one at a place, to be awaited.
+
+        Raises:
+            ValueError: The slice has a step, or counts from the end.
+            IndexError: On awaiting: there is no row at this place.
+        """
+        if isinstance(item, slice):
+            return self._cut(item)
+        if item < 0:
+            raise ValueError("A queryset counts from 0 up: reverse() the order to count from the end.")
+        return self._at(item)
+
+    async def _at(self, place: int) -> R:
+        found = await self._cut(slice(place, place + 1)).all()
+        if not found:
+            raise IndexError(f"There is no {self.model.__name__} at place {place}.")
+        return found[0]
+
+    def __aiter__(self) -> AsyncIterator[R]:
+        return self.iterator()
+
+    async def iterator(self, size: int = BATCH) -> AsyncIterator[R]:
+        """Every row, fetched in batches, so that a table larger than memory can be walked.
+
+        Outside ``atomic`` the walk has a transaction of its own where the driver needs one.
+
+        Args:
+            size: How many rows a batch has.
+        """
+        session = get_session(self.alias)
+        make: Callable[[Sequence[Any]], list[R]] = self._shown
+        statement = self.values_statement
+        if self.shows_objects:
+            make, statement = self._objects, self._select_objects
+        rows = Rows(session, self._with_options(statement()), size)
+        try:
+            while True:
+                with unflushed_kept(session):
+                    batch = await rows.fetch()
+                if not batch:
+                    return
+                for row in make(batch):
+                    yield row
+        finally:
+            await rows.close()
+
+    async def all(self) -> list[R]:
+        """Every row. A relation of an object that was not asked for raises when touched."""
+        if not self.shows_objects:
+            return self._shown(await self._execute(self.values_statement()))
+        return cast("list[R]", self._objects(await self._load()))
+
+    async def first(self) -> R | None:
+        """The first row, or None. Without an order, the lowest primary key."""
+        ordered = self if self.ordering or self.is_sliced else self.ordered()
+        found = await ordered._cut(slice(1)).all()  # noqa: SLF001 (its own class)
+        return found[0] if found else None
+
+    async def last(self) -> R | None:
+        """The last row, or None. Without an order, the highest primary key.
+
+        Raises:
+            TypeError: The queryset is sliced.
+        """
+        return await self.reverse().first()
+
+    async def get(self, *conditions: Condition, **lookups: Any) -> R:
+        """The one row that matches.
+
+        Raises:
+            DoesNotExist: No row matches.
+            MultipleObjectsReturned: Several do.
+        """
+        narrowed = self.filter(*conditions, **lookups) if conditions or lookups else self
+        return self._only(await narrowed._cut(slice(2)).all())  # noqa: SLF001 (its own class)
+
+    async def get_or_none(self, *conditions: Condition, **lookups: Any) -> R | None:
+        """The one row that matches, or None.
+
+        Raises:
+            MultipleObjectsReturned: Several match.
+        """
+        try:
+            return await self.get(*conditions, **lookups)
+        except DoesNotExist:
+            return None
+
+    async def in_bulk(self, ids: Iterable[Any] | None = None, field_name: str = "pk") -> dict[Any, R]:
+        """The rows with these keys, by key; without keys, all of them.
+
+        Args:
+            ids: Values of ``field_name``; of a composite key, tuples.
+            field_name: A unique column.
+
+        Raises:
+            ValueError: The column is not unique.
+            TypeError: The queryset is sliced, or shows values.
+        """
+        if not self.shows_objects:
+            raise TypeError("in_bulk() returns objects: it cannot follow values().")
+        if field_name != "pk" and not self._is_unique(field_name):
+            raise ValueError(f"in_bulk() needs a unique column, and {self.model.__name__}.{field_name} is none.")
+        narrowed = self if ids is None else self.filter(Q(**{f"{field_name}__in": list(ids)}))
+        rows = await narrowed.all()
+        return {self._key(row, field_name): row for row in rows}
+
+    async def count(self) -> int:
+        """The exact number of rows."""
+        number, _ = await self.count_with()
+        return number
+
+    async def count_with(self, *facts: ColumnElement[bool]) -> tuple[int, tuple[bool, ...]]:
+        """The exact number of rows and whether each of ``facts`` holds, in one statement."""
+        number = self.count_statement().order_by(None).scalar_subquery()
+        row = (await self._execute(select(number, *facts)))[0]
+        return row[0], tuple(bool(fact) for fact in row[1:])
+
+    async def exists(self) -> bool:
+        """Whether any row matches."""
+        rows = await self._execute(select(self.exists_clause()))
+        return bool(rows[0][0])
+
+    async def aggregate(self, **aggregates: Expression) -> dict[str, Any]:
+        """One value from all rows for each name: ``aggregate(n=Count("*"), mean=Avg("pages"))``.
+
+        Raises:
+            UnknownPath: An aggregate names what is not there.
+            TypeError: A value is no aggregate.
+        """
+        for name, value in aggregates.items():
+            if not isinstance(value, Expression) or not value.aggregates():
+                raise TypeError(f"aggregate({name}=...) takes an aggregate, such as Count, not {value!r}.")
+        if not aggregates:
+            return {}
+        rows = await self._execute(self.aggregate_statement(aggregates))
+        return dict(zip(aggregates, rows[0], strict=True))
+
+    async def as_schema(self, schema: type[S] | Read) -> list[S]:
+        """Every row as an instance of ``schema``: only its columns, its relations in a fixed number of statements.
+
+        Raises:
+            ImproperlyConfigured: A field of the schema stands for nothing on the model.
+        """
+        read = schema if isinstance(schema, Read) else Read(select_for(schema, self.model, schema.__name__))
+        rows = await self._execute(read.statement(self._schema_statement()))
+        with translated(self.mapper):
+            return cast("list[S]", await read.instances(get_session(self.alias), rows))
+
+    async def as_json(self, schema: type[BaseModel]) -> bytes:
+        """Every row as ``schema`` shows it, as a JSON array in UTF-8; names are the schema's aliases.
+
+        Raises:
+            ImproperlyConfigured: A field of the schema stands for nothing on the model.
+        """
+        return list_adapter(schema).dump_json(await self.as_schema(schema), by_alias=True)
+
+    async def by_key(self, read: Read) -> dict[tuple[Any, ...], BaseModel]:
+        """Every row as ``as_schema`` shows it, by its primary key."""
+        rows = await self._execute(read.statement(self._schema_statement()))
+        with translated(self.mapper):
+            instances = await read.instances(get_session(self.alias), rows)
+        return {read.root.key_of(row): instance for row, instance in zip(rows, instances, strict=True)}
+
+    async def get_as(self, schema: type[S] | Read) -> S:
+        """The one row as an instance of ``schema``; raises as ``get`` does."""
+        found: list[S] = await self._cut(slice(2)).as_schema(schema)
+        return self._only(found)
+
+    async def explain(self, *, analyze: bool = False) -> str:
+        """How the database would find these rows, in its own words.
+
+        Args:
+            analyze: PostgreSQL only: run the statement, and tell what it took.
+        """
+        statement = self.objects_statement() if self.shows_objects else self.values_statement()
+        rows = await self._execute(explain(statement, analyze=analyze))
+        return "\n".join(str(row[-1]) for row in rows)
+
+    # How
+
+    async def _execute(self, statement: Any) -> Sequence[Any]:
+        with translated(self.mapper):
+            rows: Sequence[Any] = (await execute(self.alias, self._with_options(statement))).all()
+        return rows
+
+    def _with_options(self, statement: Any) -> Any:
+        return statement.execution_options(**self.options) if self.options else statement
+
+    def _select_objects(self) -> Select[Any]:
+        """The SELECT of objects. Those that the session has already are refreshed, but for those that lack columns."""
+        self._check_lock()
+        options = [*self.loads.options(self.model)]
+        shown = [option for selection in self.selections for option in loader_options(selection)]
+        statement = self.objects_statement().options(*shown, *options)
+        return statement.execution_options(populate_existing=not self.loads.partial)
+
+    def _schema_statement(self) -> Select[Any]:
+        if not self.shows_objects:
+            raise TypeError("A schema shows the model's own rows: it cannot follow values().")
+        self._check_lock()
+        return self.statement()
+
+    def _check_lock(self) -> None:
+        if self.lock is not None and not in_atomic(self.alias):
+            raise TransactionRequired("select_for_update()")
+
+    async def _load(self) -> Sequence[Any]:
+        statement = self._select_objects()
+        with unflushed_kept(get_session(self.alias)):
+            return await self._execute(statement)
+
+    def _objects(self, rows: Sequence[Any]) -> list[Any]:
+        names = self.annotation_names()
+        found = []
+        for row in rows:
+            for place, name in enumerate(names, start=1):
+                setattr(row[0], name, row[place])
+            found.append(row[0])
+        self.loads.put_in_order(found)
+        return found
+
+    def _shown(self, rows: Sequence[Any]) -> list[R]:
+        make = self._maker()
+        return [make(row) for row in rows]
+
+    def _maker(self) -> Callable[[Sequence[Any]], R]:
+        names = self.value_names()
+        makers: dict[Kind, Callable[[Sequence[Any]], Any]] = {
+            Kind.DICT: lambda row: dict(zip(names, row, strict=False)),
+            Kind.TUPLE: lambda row: tuple(row[: len(names)]),
+            Kind.FLAT: lambda row: row[0],
+        }
+        if self.shown.kind is Kind.NAMED:
+            made: Any = cast("Any", namedtuple)("Row", names)  # noqa: PYI024 (its fields are known only now)
+            return lambda row: cast("R", made(*row[: len(names)]))
+        return makers[self.shown.kind]
+
+    def _only(self, found: list[T]) -> T:
+        if not found:
+            raise DoesNotExist(self.model.__name__)
+        if len(found) > 1:
+            raise MultipleObjectsReturned(self.model.__name__)
+        return found[0]
+
+    def _is_unique(self, name: str) -> bool:
+        mapper, table = self.mapper, self.mapper.local_table
+        if name not in mapper.column_attrs:
+            return False
+        column = mapper.column_attrs[name].columns[0]
+        sole = (
+            [{column} == set(rule.columns) for rule in table.constraints if isinstance(rule, UniqueConstraint)]
+            if isinstance(table, Table)
+            else []
+        )
+        alone = isinstance(table, Table) and any(
+            index.unique and set(index.columns) == {column} for index in table.indexes
+        )
+        return any(sole) or alone or bool(column.unique) or tuple(mapper.primary_key) == (column,)
+
+    def _key(self, row: Any, name: str) -> Any:
+        if name != "pk":
+            return getattr(row, name)
+        key = inspect(row).identity
+        return key[0] if len(key) == 1 else tuple(key)

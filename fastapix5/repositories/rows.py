@@ -1,0 +1,112 @@
+"""Single statements for the generated API: a row is written and shown, and no object is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, select
+
+from fastapix5.db.errors import translated
+from fastapix5.exceptions import MultipleObjectsReturned
+from fastapix5.repositories.reads import Read
+from fastapix5.repositories.storing import storable
+from fastapix5.repositories.writer import Writer
+from fastapix5.repositories.writes import insert_statement, key_in, names_one_row, update_statement
+from fastapix5.schemas import key_of
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a direct write returned: the schema's instance, and the attributes that its ``Read`` selects besides."""
+
+    instance: BaseModel
+    extra: tuple[Any, ...]
+
+
+class RowWriter(Writer[M], Generic[M]):
+    """Writes rows by their conditions. An error ends the transaction that it finds open."""
+
+    async def insert_row(
+        self,
+        data: Mapping[str, Any],
+        read: Read,
+        where: Sequence[ColumnElement[bool]] = (),
+        *,
+        within: Sequence[ColumnElement[bool]] = (),
+    ) -> Written | None:
+        """Insert a row where every condition holds, and return what ``read`` shows of it; None where one does not.
+
+        ``within`` is what the row must meet once it is written, besides the row policy.
+        """
+        data = storable(self.mapper, data)
+        narrowed = self.narrowed(data)
+        conditions = [*where, *(row.exists() for row in narrowed)]
+        async with self.unit(not within, savepoint=False):
+            rows = await self.write(insert_statement(self.mapper, data, conditions, read.returning()), data)
+            if not rows:
+                await self.check_references(narrowed)
+            return await self._written(rows, read, within)
+
+    async def update_rows(
+        self,
+        data: Mapping[str, Any],
+        read: Read,
+        where: Sequence[ColumnElement[bool]],
+        *,
+        within: Sequence[ColumnElement[bool]] = (),
+    ) -> Written | None:
+        """Write ``data`` to the one row that meets every condition, and return what ``read`` shows of it.
+
+        ``within`` is what the row must meet once it is written, besides the row policy.
+
+        Raises:
+            MultipleObjectsReturned: Several rows meet them; none is changed.
+        """
+        data = storable(self.mapper, data)
+        narrowed = self.narrowed(data, updating=True)
+        conditions = [*where, *(row.exists() for row in narrowed)]
+        async with self.unit(not within and names_one_row(self.mapper, where), savepoint=False):
+            rows = await self.write(update_statement(self.mapper, data, conditions, read.returning()), data, where)
+            self._refuse_several(rows)
+            if not rows:
+                await self.check_references(narrowed, where)
+            return await self._written(rows, read, within)
+
+    async def delete_rows(self, where: Sequence[ColumnElement[bool]], *, several: bool = False) -> int:
+        """Delete the row that meets every condition; return how many there were.
+
+        Args:
+            where: The conditions.
+            several: Whether they may be met by more than one row.
+
+        Raises:
+            MultipleObjectsReturned: Several rows meet them, though ``several`` is not set; none is deleted.
+            ProtectedRow: Other rows still refer to one of them.
+        """
+        alone = several or names_one_row(self.mapper, where)
+        async with nullcontext() if alone else self.unit(directly=False, savepoint=False):
+            rows = await self.delete_where(where)
+            if not several:
+                self._refuse_several(rows)
+        return len(rows)
+
+    def _refuse_several(self, rows: Sequence[Any]) -> None:
+        if len(rows) > 1:
+            raise MultipleObjectsReturned(self.model.__name__)
+
+    async def _written(self, rows: Sequence[Any], read: Read, within: Sequence[ColumnElement[bool]]) -> Written | None:
+        if not rows:
+            return None
+        key = read.root.key_of(rows[0])
+        await self.check_reach_of(key, within)
+        if read.may_show_itself(rows[0]):
+            rows = await self.ask(read.statement(select(self.model).where(key_in(key_of(self.model), [key]))))
+        with translated(self.mapper):
+            instances = await read.instances(self.session, rows)
+        return Written(instances[0], read.extra_of(rows[0]))

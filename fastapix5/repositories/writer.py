@@ -1,0 +1,145 @@
+"""Writes of one object: in one statement where the model allows it, else by a flush."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+from sqlalchemy import ColumnElement, Null, inspect
+from sqlalchemy.orm.attributes import set_committed_value
+
+from fastapix5.db.errors import translated
+from fastapix5.exceptions import DoesNotExist, StaleVersion
+from fastapix5.repositories.guards import Guard
+from fastapix5.repositories.naming import are_columns, given_values
+from fastapix5.repositories.storing import storable
+from fastapix5.repositories.writes import (
+    delete_statement,
+    deletes_directly,
+    insert_object,
+    key_condition,
+    new_object,
+    update_object,
+    writes_directly,
+)
+
+M = TypeVar("M")
+
+
+class Writer(Guard[M], Generic[M]):
+    """Creates, updates and deletes objects of a model. It never commits: who opened the transaction does."""
+
+    async def create(self, data: Mapping[str, Any]) -> M:
+        """Insert a row and return its object.
+
+        Args:
+            data: Values by attribute.
+
+        Raises:
+            IntegrityViolation: A rule of the table does not hold; the class and ``fields`` say which.
+            RowPolicyViolation: The row would not be within the current access's reach.
+        """
+        data = storable(self.mapper, given_values(self.mapper, data))
+        directly = are_columns(self.mapper, data) and writes_directly(self.mapper)
+        async with self.unit(directly):
+            await self.check_references(self.narrowed(data))
+            if directly:
+                instance = (await self.write(insert_object(self.mapper, data), data))[0][0]
+            else:
+                instance = new_object(self.mapper, data)
+                await self._flush(instance, data)
+            await self.check_reach(instance)
+        return cast("M", instance)
+
+    async def update(self, instance: M, data: Mapping[str, Any]) -> M:
+        """Write ``data`` (by attribute) to the row of ``instance`` and return the refreshed object.
+
+        Where the primary key changes, that may be another object. A version in ``data`` is what the caller believes the
+        row's to be: it is compared, and never written.
+
+        Args:
+            instance: An object of the model.
+            data: Values by attribute.
+
+        Raises:
+            DoesNotExist: The row is gone.
+            StaleVersion: The row was changed since it was read.
+            IntegrityViolation: A rule of the table does not hold.
+            RowPolicyViolation: The row would leave the current access's reach.
+        """
+        data = self._without_version(instance, given_values(self.mapper, data))
+        data, here = storable(self.mapper, data), (key_condition(self.model, instance),)
+        # What was changed by hand would be lost where the row is read anew, so it is flushed with the rest.
+        directly = are_columns(self.mapper, data) and writes_directly(self.mapper) and not inspect(instance).modified
+        async with self.unit(directly):
+            await self.check_references(self.narrowed(data, updating=True), here)
+            if directly:
+                instance = await self._update_directly(instance, data, here) if data else instance
+            else:
+                for name, value in data.items():
+                    setattr(instance, name, value)
+                await self._flush(instance, data)
+            await self.check_reach(instance)
+        return instance
+
+    async def delete(self, instance: M) -> None:
+        """Delete the row of ``instance``.
+
+        Raises:
+            DoesNotExist: The row is gone.
+            ProtectedRow: Other rows still refer to it.
+        """
+        if not deletes_directly(self.mapper):
+            async with self.unit(directly=False):
+                await self.remove(instance)
+            return
+        here = key_condition(self.model, instance)
+        if not await self.delete_where([here]):
+            raise DoesNotExist(self.model.__name__)
+        if instance in self.session:
+            self.session.expunge(instance)
+
+    async def delete_where(self, where: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
+        """Delete the rows that meet every condition in one statement; return their keys."""
+        statement = delete_statement(self.mapper, where)
+        return (await self.execute(statement, deleting=True)).all()  # type: ignore[no-any-return]
+
+    async def remove(self, *instances: M) -> None:
+        """Delete the rows of objects by a flush, with all that their relations say goes with them."""
+        session = self.session
+        with translated(self.mapper, deleting=True):
+            for instance in instances:
+                await session.delete(instance)
+            await session.flush()
+
+    async def _update_directly(self, instance: M, data: Mapping[str, Any], here: Sequence[ColumnElement[bool]]) -> M:
+        rows = await self.write(update_object(self.mapper, instance, data), data, here)
+        if not rows:
+            raise DoesNotExist(self.model.__name__)
+        updated = rows[0][0]
+        if updated is not instance and instance in self.session:
+            self.session.expunge(instance)
+        return cast("M", updated)
+
+    async def _flush(self, instance: Any, data: Mapping[str, Any]) -> None:
+        session = self.session
+        session.add(instance)
+        try:
+            with translated(self.mapper):
+                await session.flush()
+        except StaleVersion:
+            if self.mapper.version_id_col is None:
+                raise DoesNotExist(self.model.__name__) from None
+            raise
+        for name, value in data.items():
+            if isinstance(value, Null):
+                set_committed_value(instance, name, None)
+
+    def _without_version(self, instance: M, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``data`` without a version, which must be the one that ``instance`` was read with."""
+        if self.mapper.version_id_col is None:
+            return data
+        name = self.mapper.get_property_by_column(self.mapper.version_id_col).key
+        if name in data and data[name] != getattr(instance, name):
+            raise StaleVersion(self.model.__name__)
+        return {key: value for key, value in data.items() if key != name}

@@ -1,0 +1,204 @@
+"""What databases are asked, as a page shows it: parameters in their places, long statements on several lines."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Engine, event
+
+from tests.documentation.shown import WIDTH
+
+# What SQLAlchemy asks PostgreSQL when it connects.
+ON_CONNECT = re.compile(r"select pg_catalog|show |select current_schema|SET SESSION", re.IGNORECASE)
+PLACEHOLDER = re.compile(r"\$(\d+)(::[A-Z]\w*(?: [A-Z]+)*(?:\([\d, ]+\))?(?:\[\])?)?")
+TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|[()]|[^\s()'\"]+|\s+")
+
+Item: TypeAlias = "str | list[Item]"
+
+
+class PostgreSQLStatements(list[str]):
+    """The statements that SQLAlchemy gives to asyncpg, noted while it is entered."""
+
+    def __enter__(self) -> PostgreSQLStatements:
+        for name, listener in self._listeners():
+            event.listen(Engine, name, listener)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, listener in self._listeners():
+            event.remove(Engine, name, listener)
+
+    def _listeners(self) -> Iterator[tuple[str, Any]]:
+        yield "before_cursor_execute", self._execute
+        yield "begin", self._begin
+        yield "commit", self._commit
+        yield "rollback", self._rollback
+        yield "savepoint", self._savepoint
+        yield "release_savepoint", self._release
+        yield "rollback_savepoint", self._rollback_savepoint
+
+    def _execute(self, _: Connection, __: object, text: str, given: Any, ___: object, many: bool) -> None:
+        if not ON_CONNECT.match(text):
+            self.extend(filled_in(text, row) for row in (given if many else [given]))
+
+    def _begin(self, connection: Connection) -> None:
+        if not _is_autocommit(connection):
+            self.append("BEGIN")
+
+    def _commit(self, connection: Connection) -> None:
+        if not _is_autocommit(connection):
+            self.append("COMMIT")
+
+    def _rollback(self, connection: Connection) -> None:
+        if not _is_autocommit(connection):
+            self.append("ROLLBACK")
+
+    def _savepoint(self, _: Connection, name: str) -> None:
+        self.append(f"SAVEPOINT {name}")
+
+    def _release(self, _: Connection, name: str, __: object) -> None:
+        self.append(f"RELEASE SAVEPOINT {name}")
+
+    def _rollback_savepoint(self, _: Connection, name: str, __: object) -> None:
+        self.append(f"ROLLBACK TO SAVEPOINT {name}")
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+
+
+def filled_in(text: str, parameters: Sequence[Any]) -> str:
+    """A statement for asyncpg with its parameters as literals; the casts of numbers and text, which say no more, left out."""
+
+    def literal(found: re.Match[str]) -> str:
+        value, cast = parameters[int(found[1]) - 1], found[2] or ""
+        if value is None:
+            return "NULL"
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, (int, float)):
+            return str(value)
+        if isinstance(value, dt.datetime):
+            value = value.astimezone(dt.UTC) if value.tzinfo else value
+        shown = "'" + str(value).replace("'", "''") + "'"
+        return shown if cast in ("", "::VARCHAR") else f"{shown}{cast}"
+
+    return PLACEHOLDER.sub(literal, text)
+
+
+def merged(texts: dict[str, str]) -> str:
+    """What several databases were asked: what is the same once, what differs below the database's name."""
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    (one, first), (other, second) = ((name, statements_of(text)) for name, text in texts.items())
+    lines: list[str] = []
+    for kind, start, end, other_start, other_end in SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
+        if kind == "equal":
+            lines += ["-- both", *first[start:end]] if lines else first[start:end]
+        else:
+            lines += [f"-- {one}", *first[start:end]] if end > start else []
+            lines += [f"-- {other}", *second[other_start:other_end]] if other_end > other_start else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def statements_of(text: str) -> list[str]:
+    """The statements of an ``sql`` block."""
+    return [part for part in re.split(r"(?<=;)\n", text) if part]
+
+
+# Layout
+
+
+def laid_out(statement: str) -> str:
+    """A statement on one line where it fits, else a line for each clause, and for each SELECT that is too long."""
+    items = _items(iter(TOKEN.findall(statement.strip().rstrip(";"))))
+    return "\n".join(_lines(items, 0, WIDTH - 1)) + ";"
+
+
+def _items(tokens: Iterator[str]) -> list[Item]:
+    """The words of a statement, blanks as one blank, brackets as lists."""
+    found: list[Item] = []
+    for token in tokens:
+        if token == "(":
+            found.append(_items(tokens))
+        elif token == ")":
+            break
+        elif not token.isspace():
+            found.append(token)
+        elif found and found[-1] != " ":
+            found.append(" ")
+    return found
+
+
+def _flat(items: Sequence[Item]) -> str:
+    return "".join(item if isinstance(item, str) else f"({_flat(item).strip()})" for item in items)
+
+
+def _lines(items: list[Item], indent: int, width: int) -> list[str]:
+    line = " " * indent + _flat(items).strip()
+    if len(line) <= width:
+        return [line]
+    return [line for clause in _clauses(items) for line in _filled(clause, indent, width)]
+
+
+STARTS = {"FROM", "WHERE", "HAVING", "LIMIT", "VALUES", "SET", "RETURNING", "LEFT", "UNION"}
+STARTS_WITH = {("GROUP", "BY"), ("ORDER", "BY"), ("ON", "CONFLICT"), ("FOR", "UPDATE")}
+
+
+def _clauses(items: list[Item]) -> list[list[Item]]:
+    clauses: list[list[Item]] = [[]]
+    words = [item for item in items if item != " "]
+    before: Item = ""
+    following = iter([*(pair[1] for pair in pairwise(words)), ""])
+    for item in items:
+        if item == " ":
+            clauses[-1].append(item)
+            continue
+        after = next(following)
+        is_start = isinstance(item, str) and (
+            (item in STARTS and before != "DISTINCT")
+            or (isinstance(after, str) and (item, after) in STARTS_WITH)
+            or (item == "JOIN" and before != "OUTER")
+        )
+        if is_start and any(known != " " for known in clauses[-1]):
+            clauses.append([])
+        clauses[-1].append(item)
+        before = item
+    return clauses
+
+
+def _filled(items: list[Item], indent: int, width: int) -> list[str]:
+    """The words of a clause, wrapped; what is in brackets and too long for a line has lines of its own."""
+    lines, line, start = [], " " * indent, " " * (indent + 4)
+    for atom in _atoms(items):
+        text, glue = _flat(atom), "" if line.isspace() or not line else " "
+        if len(line) + len(glue) + len(text) <= width:
+            line += glue + text
+        elif len(start) + len(text) <= width:
+            lines.append(line)
+            line = start + text
+        else:
+            line += glue
+            for item in atom:
+                if isinstance(item, str):
+                    line += item
+                else:
+                    lines += [f"{line}(", *_lines(item, indent + 4, width)]
+                    line = " " * indent + ")"
+    return [*lines, line]
+
+
+def _atoms(items: list[Item]) -> list[list[Item]]:
+    """What stands between blanks."""
+    atoms: list[list[Item]] = [[]]
+    for item in items:
+        if item == " ":
+            atoms.append([])
+        else:
+            atoms[-1].append(item)
+    return [atom for atom in atoms if atom]

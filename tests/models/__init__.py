@@ -1,0 +1,1 @@
+"""Tests of the bases and mixins, and of mapped classes of every kind."""

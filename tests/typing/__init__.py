@@ -1,0 +1,1 @@
+"""What type checkers see: mypy reads these modules, and nothing runs them."""
