@@ -27,6 +27,8 @@ from fastapix5.filters import patterns_refused
 from fastapix5.parameters import quoted_path
 from fastapix5.plan import BodyPlan, Handler, ParentPlan
 from fastapix5.repositories import Q, QuerySet, Read, row_key, to_sql
+from fastapix5.repositories.conditions import Ground
+from fastapix5.repositories.policies import shown_condition
 from fastapix5.schemas import body_values
 from fastapix5.settings import settings
 
@@ -135,7 +137,7 @@ def limits(view: Any) -> tuple[ColumnElement[bool], ...]:
 def narrowing(view: Any) -> tuple[ColumnElement[bool], ...]:
     """What the view's ``objects_filter`` says beside the model's row policy."""
     condition = None if view.narrowing is None else view.narrowing(view.access)
-    return () if condition is None else (to_sql((condition,), view.model),)
+    return () if condition is None else (to_sql((condition,), Ground(view.model, shown_condition)),)
 
 
 async def row(view: Any) -> QuerySet[Any]:

@@ -10,16 +10,17 @@ from sqlalchemy import Null, inspect, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import set_committed_value
 
-from fastapix5.db.errors import translated
 from fastapix5.exceptions import StaleVersion
-from fastapix5.repositories.conflicts import Conflict, insert_or
-from fastapix5.repositories.givens import Given, give, placed
-from fastapix5.repositories.guards import KEYS_PER_STATEMENT, chunked
+from fastapix5.repositories.adding import add_all
+from fastapix5.repositories.conflicts import conflict_of
+from fastapix5.repositories.givens import give, placed
+from fastapix5.repositories.guards import KEYS_PER_STATEMENT, chunked, in_lock_order
 from fastapix5.repositories.naming import column_values, key_names, version_name
 from fastapix5.repositories.reading import Reading
-from fastapix5.repositories.refreshing import Loaded, made_by_updates
+from fastapix5.repositories.refreshing import Loaded, Withheld, made_by_updates
 from fastapix5.repositories.storing import storable
-from fastapix5.repositories.tables import is_sql, next_version, tables_written, write_by_key
+from fastapix5.repositories.tables import is_sql, next_version, tables_written, version_after, write_by_key
+from fastapix5.repositories.upserting import insert_or
 from fastapix5.repositories.writer import Writer
 from fastapix5.repositories.writes import key_in
 from fastapix5.schemas import key_of
@@ -47,38 +48,15 @@ async def bulk_create(
 ) -> list[M]:
     """Insert many rows; see ``QuerySet.bulk_create``."""
     writer = writer_of(queryset)
-    conflict = Conflict.of(writer.mapper, on_conflict, unique_fields, update_fields)
+    conflict = conflict_of(writer.mapper, on_conflict, unique_fields, update_fields)
     size = _size(batch_size)
     given = give(writer.mapper, objs)
     if not given:
         return []
     async with writer.all_or_nothing():
         if conflict is None:
-            return await _add_all(writer, given, size)
+            return await add_all(queryset, writer, given, size)
         return await insert_or(queryset, writer, conflict, given, size)
-
-
-async def _add_all(writer: Writer[M], given: Sequence[Given], size: int) -> list[M]:
-    """Insert by a flush, which SQLAlchemy does in batches: so defaults, cascades and listeners get their due."""
-    mapper, session = writer.mapper, writer.session
-    objects = [found.object_of(mapper) for found in given]
-    try:
-        for chunk in chunked(objects, size):
-            session.add_all(chunk)
-            with translated(mapper):
-                await session.flush()
-    finally:
-        _without_sql_nulls(objects)
-    names = {name for found in given for name in found.written}
-    await writer.check_written([mapper.primary_key_from_instance(found) for found in objects], names)
-    return objects
-
-
-def _without_sql_nulls(objects: Iterable[Any]) -> None:
-    for instance in objects:
-        for name, value in list(inspect(instance).dict.items()):
-            if isinstance(value, Null):
-                set_committed_value(instance, name, None)
 
 
 def _size(batch_size: int | None) -> int:
@@ -121,10 +99,16 @@ async def bulk_update(
             changes[found.key] = found
     if not changes:
         return 0
+    ordered = in_lock_order(changes.values(), lambda found: found.key)
+    withheld = Withheld((found.instance, (*fields, *found.values)) for found in ordered)
     number = 0
-    async with writer.all_or_nothing():
-        for chunk in chunked(list(changes.values()), min(size, KEYS_PER_STATEMENT // len(writer.mapper.primary_key))):
-            number += await _write_changes(queryset, writer, chunk)
+    try:
+        async with writer.all_or_nothing():
+            for chunk in chunked(ordered, min(size, KEYS_PER_STATEMENT // len(writer.mapper.primary_key))):
+                number += await _write_changes(queryset, writer, chunk)
+    except BaseException:
+        withheld.give_back()
+        raise
     return number
 
 
@@ -168,7 +152,7 @@ async def _write_changes(queryset: Reading[M, Any], writer: Writer[M], chunk: Se
             if inspect(found.instance).dict.get(version, current) != current:
                 raise StaleVersion(model.__name__)
         if mapper.version_id_generator is not False:
-            new = [{**row, version: mapper.version_id_generator(current)} for row, current in zip(new, versions, strict=True)]
+            new = [{**row, version: version_after(mapper, current)} for row, current in zip(new, versions, strict=True)]
     keys = [found.key for found in there]
     written = [*names, *next_version(mapper)]
     await write_by_key(writer, keys, new, tables_written(mapper, written))
@@ -187,7 +171,9 @@ async def _settle(
     if made:
         here = key_in(key_of(model), [item.key for item in there])
         size = len(writer.mapper.primary_key)
-        found = {tuple(row[:size]): row[size:] for row in await writer.ask(select(*key_of(model), *columns).where(here))}
+        found = {
+            tuple(row[:size]): row[size:] for row in await writer.ask(select(*key_of(model), *columns).where(here))
+        }
     loaded = Loaded(writer.session, writer.mapper)
     for item, values in zip(there, new, strict=True):
         kept = {name: None if isinstance(value, Null) else value for name, value in values.items()}

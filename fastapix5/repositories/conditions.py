@@ -154,8 +154,12 @@ def check_names(condition: Condition, model: type[Any], named: Collection[str] =
     """
     for name, value in leaves(condition):
         _lookup_of(name, model, named)
-        for written in value.names() if isinstance(value, Expression) else ():
+        for written in (name for item in _items(value) if isinstance(item, Expression) for name in item.names()):
             _lookup_of(written, model, named)
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
 
 
 def leaves(condition: Condition) -> Iterator[tuple[str, Any]]:
@@ -222,11 +226,19 @@ def _value(value: Any, entity: Any) -> Any:
     """A value as a lookup takes it: what stands for SQL as SQL."""
     if isinstance(value, Expression):
         return value
+    if isinstance(value, (list, tuple)):
+        return type(value)(_value(item, entity) for item in value) if _holds_sql(value) else value
     element = value.__clause_element__() if hasattr(value, "__clause_element__") else value
     return _adapted(element, entity) if isinstance(element, ColumnElement) else element
 
 
+def _holds_sql(values: Sequence[Any]) -> bool:
+    return any(isinstance(item, Expression) or hasattr(item, "__clause_element__") for item in values)
+
+
 def _resolved(value: Any, ground: Ground, crossed: Crossed) -> Any:
+    if isinstance(value, (list, tuple)) and _holds_sql(value):
+        return [_resolved(item, ground, crossed) for item in value]
     if not isinstance(value, Expression):
         return value
     return value.resolve(lambda name: column_at(ground.entity, name, ground.reach, ground.named, crossed))

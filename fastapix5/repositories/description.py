@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
 from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 from typing_extensions import TypeVar
 
+from fastapix5.models import not_deleted
 from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
 from fastapix5.repositories.conditions import Condition, Ground, Q, leaves, to_sql
 from fastapix5.repositories.expressions import Expression, Ordering
@@ -71,14 +73,15 @@ class Lock:
     nowait: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Description(Generic[M, R]):
     """Rows of a model: which, in which order, and how they are shown.
 
     Attributes:
         model: The mapped class.
         alias: The database's alias.
-        guarded: Whether the model's row policy holds, and rows that are deleted softly stay hidden.
+        guarded: Whether the model's row policy holds.
+        shows_deleted: Whether rows that were deleted softly are among them.
         conditions: ``Q`` objects and SQL, all of which hold.
         ordering: The order.
         start: How many rows are skipped.
@@ -95,6 +98,7 @@ class Description(Generic[M, R]):
     model: type[M]
     alias: str = "default"
     guarded: bool = False
+    shows_deleted: bool = True
     conditions: tuple[Condition, ...] = ()
     ordering: tuple[Ordering, ...] = ()
     start: int = 0
@@ -106,6 +110,10 @@ class Description(Generic[M, R]):
     unique: tuple[str, ...] | None = None
     lock: Lock | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        # Conditions hold callers' values, which have no place in a log.
+        return f"<{type(self).__name__} of {self.model.__name__}>"
 
     @property
     def mapper(self) -> Mapper[M]:
@@ -170,9 +178,11 @@ class Description(Generic[M, R]):
     # Parts of statements
 
     def where(self, entity: Any = None) -> list[ColumnElement[bool]]:
-        """The conditions in SQL, on the model or on an alias of it: the row policy's first."""
+        """The conditions in SQL, on the model or on an alias of it: those of the row policy and of soft deletion first."""
         entity = self.model if entity is None else entity
-        found = [] if not self.guarded else [policy] if (policy := policy_condition(entity)) is not None else []
+        policy = policy_condition(entity) if self.guarded else None
+        shown = None if self.shows_deleted else not_deleted(entity)
+        found = [condition for condition in (policy, shown) if condition is not None]
         ground = Ground(entity, related_condition, self.named(entity) if self.annotations else {})
         return [*found, *(to_sql((item,), ground) for item in self.conditions if not self._is_of_groups(item))]
 
@@ -188,6 +198,10 @@ class Description(Generic[M, R]):
             if of_groups.intersection(found.split("__")[0] for found in names):
                 return True
         return False
+
+    def _distinct(self, statement: Select[Any], names: RowNames) -> Select[Any]:
+        columns = [names(name) for name in self.unique or ()]
+        return statement.ext(distinct_on(*columns)) if columns else statement.distinct()
 
     def order(self) -> list[Any]:
         """The entries of the ORDER BY."""
@@ -216,17 +230,18 @@ class Description(Generic[M, R]):
 
     def statement(self) -> Select[Any]:
         """The SELECT of the model's rows, as SQLAlchemy has it, with their lock."""
-        statement = self._rows()
-        if self.lock is not None:
-            statement = statement.with_for_update(
-                of=self.model, skip_locked=self.lock.skip_locked, nowait=self.lock.nowait
-            )
-        return statement
+        return self._locked(self._rows())
+
+    def _locked(self, statement: Select[Any]) -> Select[Any]:
+        if self.lock is None:
+            return statement
+        skip_locked, nowait = self.lock.skip_locked, self.lock.nowait
+        return statement.with_for_update(of=self.model, skip_locked=skip_locked, nowait=nowait)
 
     def _rows(self) -> Select[Any]:
         statement = select(self.model).where(*self.where()).order_by(*self.order())
         if self.unique:
-            statement = statement.distinct(*(self.find(name) for name in self.unique))
+            statement = self._distinct(statement, self._names())
         return self.cut(statement)
 
     def objects_statement(self) -> Select[Any]:
@@ -243,25 +258,36 @@ class Description(Generic[M, R]):
         names, groups = self._names(), self.shown.groups
         shown = self.value_names()
         keys = () if groups is None else tuple(name for name in groups if name not in shown)
-        columns = {name: names(name).label(name) for name in (*shown, *keys)}
-        statement = select(*columns.values()).select_from(self.model).where(*self.where())
+        columns = {name: self._labelled(name, names) for name in (*shown, *keys)}
+        flat = [column for found in columns.values() for column in found]
+        statement = select(*flat).select_from(self.model).where(*self.where())
         if groups:
             # By their places: a parameter in an expression would make two of one.
-            places: list[Any] = [literal_column(str([*columns].index(name) + 1)) for name in groups]
+            grouped = [column for name in groups for column in columns[name]]
+            places: list[Any] = [literal_column(str(flat.index(column) + 1)) for column in grouped]
             statement = statement.group_by(*places)
-        if groups is not None:
-            statement = statement.having(*self.having()) if self.having() else statement
-        entries = [
-            ordering.over(columns[ordering.by])
-            if isinstance(ordering.by, str) and ordering.by in columns
-            else self._entries(ordering, names)
-            for ordering in self.ordering
-        ]
-        flat = [entry for found in entries for entry in (found if isinstance(found, list) else [found])]
-        statement = statement.order_by(*flat)
+        if groups is not None and (having := self.having()):
+            statement = statement.having(*having)
+        statement = statement.order_by(*(entry for item in self.ordering for entry in self._ends(item, names, columns)))
         if self.unique is not None:
-            statement = statement.distinct(*(names(name) for name in self.unique))
+            statement = self._distinct(statement, names)
         return self.cut(statement)
+
+    def widths(self) -> list[int]:
+        """How many columns each value takes: a key of several has several."""
+        composite = len(self.mapper.primary_key)
+        return [composite if name == "pk" else 1 for name in self.value_names()]
+
+    def _labelled(self, name: str, names: RowNames) -> list[Any]:
+        if name != "pk" or len(self.mapper.primary_key) == 1:
+            return [names(name).label(name)]
+        return [column.label(f"pk__{place}") for place, column in enumerate(key_of(self.model))]
+
+    def _ends(self, ordering: Ordering, names: RowNames, columns: dict[str, list[Any]]) -> list[Any]:
+        """An entry of the ORDER BY: by the value that is shown, where it is."""
+        if isinstance(ordering.by, str) and ordering.by in columns:
+            return [ordering.over(column) for column in columns[ordering.by]]
+        return self._entries(ordering, names)
 
     def count_statement(self) -> Select[Any]:
         """The SELECT of the number of rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Generic, TypeVar
 
@@ -101,13 +101,15 @@ class Guard(Generic[M]):
         return [row for row in wanted(self.mapper, values, updating=updating) if row.is_narrowed]
 
     async def check_references(self, rows: Sequence[Wanted], where: Sequence[Any] = ()) -> None:
-        """Raise for the first of ``rows`` that is not there; ``where`` names the row that refers to them."""
+        """Raise for the first of ``rows`` that is not there.
+
+        Args:
+            rows: What is referred to.
+            where: Conditions without which nobody would be told: they name the row that refers to the others.
+        """
         if not rows:
             return
-        statement = select(*(row.exists() for row in rows))
-        if where:
-            statement = statement.select_from(self.mapper.local_table).where(*where)
-        found = await self.ask(statement)
+        found = await self.ask(select(*(row.exists() for row in rows)).where(*where))
         for row, there in zip(rows, found[0] if found else (), strict=False):
             if not there:
                 raise self.missing(row.reference.fields)
@@ -183,3 +185,12 @@ def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """``items`` in pieces of ``size``."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def in_lock_order(items: Iterable[T], key: Callable[[T], Any]) -> list[T]:
+    """``items`` in an order that all writers keep: two that want the same rows wait for each other, and not both."""
+    found = list(items)
+    try:
+        return sorted(found, key=key)
+    except TypeError:
+        return sorted(found, key=lambda item: repr(key(item)))

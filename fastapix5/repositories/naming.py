@@ -28,7 +28,7 @@ def given_values(mapper: Mapper[Any], data: Mapping[str, Any]) -> Mapping[str, A
         rest = {name: value for name, value in data.items() if name != KEY}
         data = {**rest, **_key_values(mapper, data[KEY])}
     for name in data:
-        if not _is_stored(mapper, name):
+        if not is_written(mapper, name):
             _refuse(mapper, name)
     return data
 
@@ -93,7 +93,8 @@ def _key_values(mapper: Mapper[Any], value: Any) -> dict[str, Any]:
     return dict(zip(names, values, strict=True))
 
 
-def _is_stored(mapper: Mapper[Any], name: str) -> bool:
+def is_written(mapper: Mapper[Any], name: str) -> bool:
+    """Whether an attribute is a column that takes values."""
     if name not in mapper.column_attrs:
         return False
     column = mapper.column_attrs[name].columns[0]

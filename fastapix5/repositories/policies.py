@@ -11,12 +11,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, inspect, select
-from sqlalchemy.orm import RelationshipProperty, aliased
+from sqlalchemy import ColumnElement, and_, inspect, select
+from sqlalchemy.orm import RelationshipDirection, RelationshipProperty, aliased
 
 from fastapix5.access import Access, Scope, current_access
 from fastapix5.exceptions import AccessRequired, ImproperlyConfigured
-from fastapix5.repositories.conditions import Condition, has_subquery, same_row, to_sql
+from fastapix5.models import not_deleted
+from fastapix5.repositories.conditions import Condition, Ground, has_subquery, same_row, to_sql
 from fastapix5.schemas import mapper_of
 
 RowPolicy = Callable[[Access], Condition | None]
@@ -149,14 +150,34 @@ def policy_condition(entity: Any, *, related: bool = False) -> ColumnElement[boo
     token = _asking.set(asking.union(classes))
     try:
         conditions = [condition for found in registered if (condition := found.policy(access)) is not None]
-        return to_sql(conditions, entity) if conditions else None
+        return to_sql(conditions, Ground(entity, shown_condition)) if conditions else None
     finally:
         _asking.reset(token)
 
 
 def related_condition(entity: Any, relationship: RelationshipProperty[Any] | None = None) -> ColumnElement[bool] | None:
-    """``policy_condition`` for an entity that a statement reaches through a relation; None while a policy is asked."""
-    return None if _asking.get() else policy_condition(entity, related=True)
+    """What narrows the rows of an entity that a statement reaches through a relation.
+
+    Args:
+        entity: An alias of the related model, or the model.
+        relationship: The relation, where it is one: then hidden rows are left out as ``shown_condition`` says.
+
+    Returns:
+        ``shown_condition`` and ``policy_condition``; the latter not while a policy is asked.
+    """
+    shown = None if relationship is None else shown_condition(entity, relationship)
+    policy = None if _asking.get() else policy_condition(entity, related=True)
+    if shown is None or policy is None:
+        return policy if shown is None else shown
+    return and_(shown, policy)
+
+
+def shown_condition(entity: Any, relationship: RelationshipProperty[Any]) -> ColumnElement[bool] | None:
+    """The condition that a relation's row is not hidden; None where no row is, and where a foreign key names the row.
+
+    A to-one relation shows the row that it names, hidden or not, so that what has happened keeps its names.
+    """
+    return None if relationship.direction is RelationshipDirection.MANYTOONE else not_deleted(entity)
 
 
 def loaded_within(attribute: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import LoaderCallableStatus, Mapper
 from sqlalchemy.orm.attributes import set_committed_value
 
 from fastapix5.repositories.references import is_to_one
@@ -66,6 +66,33 @@ class Loaded:
         for relationship in self._mapper.relationships:
             if is_to_one(self._mapper, relationship.key) and columns & relationship.local_columns:
                 yield relationship.key
+
+
+class Withheld:
+    """Changes of objects that no flush writes, because a statement does: a savepoint begins with a flush.
+
+    Args:
+        values: Objects, and the attributes that the statement writes.
+    """
+
+    def __init__(self, values: Iterable[tuple[Any, Iterable[str]]]) -> None:
+        self._before: list[tuple[Any, str, Any, Any]] = []
+        for instance, names in values:
+            state = inspect(instance)
+            for name in names:
+                if state.session is not None and name in state.committed_state and name in state.dict:
+                    self._before.append((instance, name, state.committed_state[name], state.dict[name]))
+        for instance, name, _, value in self._before:
+            set_committed_value(instance, name, value)
+
+    def give_back(self) -> None:
+        """Have the objects changed again, since nothing was written."""
+        for instance, name, before, value in self._before:
+            if isinstance(before, LoaderCallableStatus):
+                inspect(instance).dict.pop(name, None)
+            else:
+                set_committed_value(instance, name, before)
+            setattr(instance, name, value)
 
 
 def made_by_updates(mapper: Mapper[Any]) -> list[str]:

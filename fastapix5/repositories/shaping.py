@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from sqlalchemy import ColumnElement, false
 
-from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.repositories.conditions import Condition, Q, check_names, frozen
 from fastapix5.repositories.description import Annotation, Description, Kind, Lock, M, R, Shown
 from fastapix5.repositories.expressions import Expression, Ordering
@@ -261,8 +260,6 @@ class Shaping(Description[M, R]):
 
     def _showing(self, kind: Kind, names: Iterable[str]) -> Any:
         names = tuple(names)
-        if self.lock is not None and self.is_grouped:
-            raise ImproperlyConfigured(self.model.__name__, "Groups cannot be locked.")
         for name in names:
             self.find(name)
         return replace(self, shown=Shown(kind, names, self.shown.groups))

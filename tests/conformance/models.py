@@ -232,9 +232,15 @@ def fill(connection: Connection) -> None:
     Base.metadata.create_all(connection, tables=tables)
     crafts = [{"Weight in kg": row["weight"], **{key: row[key] for key in ("id", "kind", "label")}} for row in CRAFTS]
     gliders = [{"id": row["id"], "span": row["span"]} for row in CRAFTS if "span" in row]
-    for model, rows in ((Word, WORDS), (Moment, MOMENTS), (Seat, SEATS), (Booking, BOOKINGS)):
-        connection.execute(insert(model.__table__), rows)
-    connection.execute(insert(Craft.__table__), crafts)
-    connection.execute(insert(Glider.__table__), gliders)
+    filled: list[tuple[type[Any], list[dict[str, Any]]]] = [
+        (Word, WORDS),
+        (Moment, MOMENTS),
+        (Seat, SEATS),
+        (Booking, BOOKINGS),
+    ]
+    for model, rows in filled:
+        connection.execute(insert(model), rows)
+    connection.execute(insert(Craft), crafts)
+    connection.execute(insert(Glider), gliders)
     if is_postgresql:
-        connection.execute(insert(Document.__table__), DOCUMENTS)
+        connection.execute(insert(Document), DOCUMENTS)

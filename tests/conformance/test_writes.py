@@ -87,9 +87,10 @@ def ticket(**values: Any) -> Row:
 async def written(flights: str) -> None:
     """The tables that tests write, with their rows."""
     async with get_engine().begin() as connection:
-        for model, rows in ((Ticket, TICKETS), (Stop, STOPS)):
-            await connection.execute(delete(model.__table__))
-            await connection.execute(insert(model.__table__), rows)
+        filled: list[tuple[type[Any], list[Row]]] = [(Ticket, TICKETS), (Stop, STOPS)]
+        for model, rows in filled:
+            await connection.execute(delete(model))
+            await connection.execute(insert(model), rows)
         if flights == "postgresql":
             await connection.execute(text("SELECT setval('tickets_id_seq', 100)"))
 
@@ -119,30 +120,42 @@ class Update(NamedTuple):
 
 
 UPDATES = [
-    Update("a value", Flight, lambda q: q.filter(carrier="UA"), {"dep_delay": 7}, lambda f: f["carrier"] == "UA", lambda f: {"dep_delay": 7}),
+    Update("a value", Flight, lambda q: q.filter(carrier="UA"), {"dep_delay": 7}, lambda f: f["carrier"] == "UA",
+           lambda f: {"dep_delay": 7}),
     Update("every row", Airport, lambda q: q, {"alt": 0}, lambda a: True, lambda a: {"alt": 0}),
-    Update("null", Flight, lambda q: q.exclude(dep_delay__lt=60), {"dep_delay": None}, lambda f: not (f["dep_delay"] is not None and f["dep_delay"] < 60),
-           lambda f: {"dep_delay": None}),
-    Update("F", Flight, lambda q: q.filter(origin="JFK"), {"dep_delay": F("dep_delay") + 5}, lambda f: f["origin"] == "JFK",
+    Update("null", Flight, lambda q: q.exclude(dep_delay__lt=60), {"dep_delay": None},
+           lambda f: not (f["dep_delay"] is not None and f["dep_delay"] < 60), lambda f: {"dep_delay": None}),
+    Update("F", Flight, lambda q: q.filter(origin="JFK"), {"dep_delay": F("dep_delay") + 5},
+           lambda f: f["origin"] == "JFK",
            lambda f: {"dep_delay": None if f["dep_delay"] is None else f["dep_delay"] + 5}),
-    Update("F of each other", Flight, lambda q: q.filter(carrier="DL"), {"dep_delay": F("arr_delay"), "arr_delay": F("dep_delay")},
-           lambda f: f["carrier"] == "DL", lambda f: {"dep_delay": f["arr_delay"], "arr_delay": f["dep_delay"]}),
-    Update("F arithmetic", Flight, lambda q: q.filter(dep_delay__isnull=False, arr_delay__isnull=False), {"arr_delay": 1000 - F("dep_delay") * 2 + F("arr_delay")},
-           lambda f: None not in (f["dep_delay"], f["arr_delay"]), lambda f: {"arr_delay": 1000 - f["dep_delay"] * 2 + f["arr_delay"]}),
-    Update("SQLAlchemy expression", Flight, lambda q: q.filter(id__lt=50), {"distance": Flight.distance + 1}, lambda f: f["id"] < 50,
-           lambda f: {"distance": f["distance"] + 1}),
-    Update("across a relation", Flight, lambda q: q.filter(airline__name__contains="Air Lines", plane__seats__gt=200), {"distance": 1},
-           lambda f: "Air Lines" in AIRLINE[f["carrier"]]["name"] and (plane_of(f)["seats"] or 0) > 200, lambda f: {"distance": 1}),
-    Update("across to-many", Airline, lambda q: q.filter(flights__dest="HNL", flights__origin="JFK"), {"name": "Hula"},
-           lambda a: any(f["dest"] == "HNL" and f["origin"] == "JFK" for f in flights_of(a)), lambda a: {"name": "Hula"}),
-    Update("Q", Flight, lambda q: q.filter(Q(carrier="UA") | ~Q(dest="LAX")), {"air_time": 1}, lambda f: f["carrier"] == "UA" or f["dest"] != "LAX", lambda f: {"air_time": 1}),
+    Update("F of each other", Flight, lambda q: q.filter(carrier="DL"),
+           {"dep_delay": F("arr_delay"), "arr_delay": F("dep_delay")}, lambda f: f["carrier"] == "DL",
+           lambda f: {"dep_delay": f["arr_delay"], "arr_delay": f["dep_delay"]}),
+    Update("F arithmetic", Flight, lambda q: q.filter(dep_delay__isnull=False, arr_delay__isnull=False),
+           {"arr_delay": 1000 - F("dep_delay") * 2 + F("arr_delay")},
+           lambda f: None not in (f["dep_delay"], f["arr_delay"]),
+           lambda f: {"arr_delay": 1000 - f["dep_delay"] * 2 + f["arr_delay"]}),
+    Update("SQLAlchemy expression", Flight, lambda q: q.filter(id__lt=50), {"distance": Flight.distance + 1},
+           lambda f: f["id"] < 50, lambda f: {"distance": f["distance"] + 1}),
+    Update("across a relation", Flight, lambda q: q.filter(airline__name__contains="Air Lines", plane__seats__gt=200),
+           {"distance": 1},
+           lambda f: "Air Lines" in AIRLINE[f["carrier"]]["name"] and (plane_of(f)["seats"] or 0) > 200,
+           lambda f: {"distance": 1}),
+    Update("across to-many", Airline, lambda q: q.filter(flights__dest="HNL", flights__origin="JFK"),
+           {"name": "Hula"}, lambda a: any(f["dest"] == "HNL" and f["origin"] == "JFK" for f in flights_of(a)),
+           lambda a: {"name": "Hula"}),
+    Update("Q", Flight, lambda q: q.filter(Q(carrier="UA") | ~Q(dest="LAX")), {"air_time": 1},
+           lambda f: f["carrier"] == "UA" or f["dest"] != "LAX", lambda f: {"air_time": 1}),
     Update("where F", Flight, lambda q: q.filter(dep_delay__gt=F("arr_delay")), {"air_time": F("distance")},
-           lambda f: None not in (f["dep_delay"], f["arr_delay"]) and f["dep_delay"] > f["arr_delay"], lambda f: {"air_time": f["distance"]}),
-    Update("composite keys", Weather, lambda q: q.filter(origin="JFK"), {"temp": F("temp") * 2}, lambda w: w["origin"] == "JFK",
-           lambda w: {"temp": None if w["temp"] is None else w["temp"] * 2}),
-    Update("a time", Flight, lambda q: q.filter(id__lte=3), {"time_hour": dt.datetime(2014, 1, 1, 5, 45, tzinfo=dt.timezone(dt.timedelta(hours=5, minutes=45)))},
+           lambda f: None not in (f["dep_delay"], f["arr_delay"]) and f["dep_delay"] > f["arr_delay"],
+           lambda f: {"air_time": f["distance"]}),
+    Update("composite keys", Weather, lambda q: q.filter(origin="JFK"), {"temp": F("temp") * 2},
+           lambda w: w["origin"] == "JFK", lambda w: {"temp": None if w["temp"] is None else w["temp"] * 2}),
+    Update("a time", Flight, lambda q: q.filter(id__lte=3),
+           {"time_hour": dt.datetime(2014, 1, 1, 5, 45, tzinfo=dt.timezone(dt.timedelta(hours=5, minutes=45)))},
            lambda f: f["id"] <= 3, lambda f: {"time_hour": dt.datetime(2014, 1, 1, tzinfo=dt.UTC)}),
-    Update("ordered", Flight, lambda q: q.filter(carrier="HA").order_by("-distance", "airline__name"), {"distance": 5}, lambda f: f["carrier"] == "HA", lambda f: {"distance": 5}),
+    Update("ordered", Flight, lambda q: q.filter(carrier="HA").order_by("-distance", "airline__name"),
+           {"distance": 5}, lambda f: f["carrier"] == "HA", lambda f: {"distance": 5}),
     Update("none", Flight, lambda q: q.none(), {"distance": 5}, lambda f: False, lambda f: f),
     Update("no match", Flight, lambda q: q.filter(carrier="XX"), {"distance": 5}, lambda f: False, lambda f: f),
 ]  # fmt: skip
@@ -173,11 +186,14 @@ class Delete(NamedTuple):
 
 
 DELETES = [
-    Delete("filtered", Flight, lambda q: q.filter(carrier="UA", dep_delay__gt=0), lambda f: f["carrier"] == "UA" and (f["dep_delay"] or 0) > 0),
+    Delete("filtered", Flight, lambda q: q.filter(carrier="UA", dep_delay__gt=0),
+           lambda f: f["carrier"] == "UA" and (f["dep_delay"] or 0) > 0),
     Delete("excluded", Flight, lambda q: q.exclude(dep_delay__gt=0), lambda f: not (f["dep_delay"] or 0) > 0),
-    Delete("across a relation", Flight, lambda q: q.filter(plane__manufacturer="BOEING"), lambda f: plane_of(f)["manufacturer"] == "BOEING"),
+    Delete("across a relation", Flight, lambda q: q.filter(plane__manufacturer="BOEING"),
+           lambda f: plane_of(f)["manufacturer"] == "BOEING"),
     Delete("across to-many", Plane, lambda q: q.filter(flights__isnull=True), lambda p: not flights_of(p)),
-    Delete("composite keys", Weather, lambda q: q.filter(origin="LGA", wind_gust__isnull=True), lambda w: w["origin"] == "LGA" and w["wind_gust"] is None),
+    Delete("composite keys", Weather, lambda q: q.filter(origin="LGA", wind_gust__isnull=True),
+           lambda w: w["origin"] == "LGA" and w["wind_gust"] is None),
     Delete("of every row", Flight, lambda q: q, lambda f: True),
     Delete("ordered", Flight, lambda q: q.filter(carrier="HA").order_by("-distance"), lambda f: f["carrier"] == "HA"),
     Delete("of none", Flight, lambda q: q.none(), lambda f: False),
@@ -443,7 +459,7 @@ async def test_bulk_create_refuses_what_it_does_not_know(unit: Unit) -> None:
         {"on_conflict": "update", "unique_fields": ["cod"], "update_fields": ["price"]},
     ):
         with pytest.raises(Exception, match=r"on_conflict|unique_fields|cod"):
-            await tickets().bulk_create([{"code": "n"}], **options)  # type: ignore[arg-type]
+            await tickets().bulk_create([{"code": "n"}], **options)
     with pytest.raises(Exception, match="pryce"):
         await tickets().bulk_create([{"code": "n", "pryce": 1}])
     assert await committed(Ticket) == TICKETS
@@ -472,6 +488,20 @@ async def test_bulk_update_writes_objects_of_the_session(unit: Unit) -> None:
             assert await tickets().bulk_update(objects, ["price"]) == 4
         assert [one.price for one in await tickets().order_by("id")] == [1, 2, 3, 4]
     assert await committed(Ticket) == [{**row, "price": row["id"]} for row in TICKETS]
+
+
+async def test_bulk_writes_take_more_than_a_statement_does(written: None, scope: None) -> None:
+    """Seven thousand rows at once, without a batch size."""
+    codes = [f"{number:05}" for number in range(7_000)]
+    made = await tickets().bulk_create([{"code": code, "flight": 3, "seat": code[1:]} for code in codes[:6_999]])
+    ignored = [{"code": code, "flight": 4, "seat": code[1:]} for code in codes]
+    await tickets().bulk_create(ignored, on_conflict="ignore")
+    assert await tickets().filter(flight=4).values_list("code", flat=True) == codes[-1:]
+    for one in made:
+        one.price = int(one.code)
+    assert await tickets().bulk_update(made, ["price"]) == 6_999
+    assert await tickets().filter(code__in=codes, price=F("id") - made[0].id).count() == 6_999
+    assert await tickets().filter(id__in=[one.id for one in made]).delete() == 6_999
 
 
 async def test_bulk_update_of_composite_keys(unit: Unit) -> None:

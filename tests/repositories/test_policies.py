@@ -176,9 +176,7 @@ async def test_a_composite_reference_that_is_written_in_part_is_checked_as_a_who
     assert await Repository(Copy).update_rows({"shelf_since": SINCE}, read, here.where()) is not None
     assert await Repository(Copy).update_rows({"shelf_room": "a"}, read, here.where()) is not None
     assert await Repository(Copy).update_rows({"shelf_room": None}, read, here.where()) is not None
-    assert (
-        await Repository(Copy).update_rows({"shelf_room": "b"}, read, QuerySet(Copy).filter(id=77).where()) is None
-    )
+    assert await Repository(Copy).update_rows({"shelf_room": "b"}, read, QuerySet(Copy).filter(id=77).where()) is None
 
 
 async def test_references_out_of_reach_travel_in_the_statement(reader: None, statements: Statements) -> None:
