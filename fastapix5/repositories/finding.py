@@ -67,16 +67,8 @@ class Finder(Generic[M]):
         found = await self.rows.get_or_none()
         if found is not None:
             return found, False
-        try:
-            async with atomic(self.writer.alias):
-                await self._take_turn()
-                found = await self.rows.get_or_none()
-                return (await create(), True) if found is None else (found, False)
-        except UniqueViolation:
-            found = await self.rows.get_or_none()
-            if found is None:
-                raise
-            return found, False
+        async with atomic(self.writer.alias):
+            return await self._create(self.rows, create)
 
     async def update_or_create(
         self, update: Callable[[M], Awaitable[M]], create: Callable[[], Awaitable[M]]
@@ -84,19 +76,24 @@ class Finder(Generic[M]):
         """The row as ``update`` returns it, or what ``create`` makes; and whether it did."""
         locked = self.rows.select_for_update()
         async with atomic(self.writer.alias):
-            found = await locked.get_or_none()
+            found, created = await locked.get_or_none(), False
             if found is None:
-                try:
-                    async with atomic(self.writer.alias):
-                        await self._take_turn()
-                        found = await locked.get_or_none()
-                        if found is None:
-                            return await create(), True
-                except UniqueViolation:
-                    found = await locked.get_or_none()
-                    if found is None:
-                        raise
-            return await update(found), False
+                found, created = await self._create(locked, create)
+            return (found if created else await update(found)), created
+
+    async def _create(self, rows: Reading[M, M], create: Callable[[], Awaitable[M]]) -> tuple[M, bool]:
+        """Look again when nobody else can create the row, and create it; who is told that it is there looks once more."""
+        try:
+            # Within a savepoint: the end of a whole transaction would leave the session's objects without values.
+            async with atomic(self.writer.alias):
+                await self._take_turn()
+                found = await rows.get_or_none()
+                return (await create(), True) if found is None else (found, False)
+        except UniqueViolation:
+            found = await rows.get_or_none()
+            if found is None:
+                raise
+            return found, False
 
     def new_values(self, defaults: Mapping[str, Any] | None) -> dict[str, Any]:
         """What a new row has."""
@@ -113,7 +110,8 @@ class Finder(Generic[M]):
 
     async def _take_turn(self) -> None:
         """Wait until nobody else is about to create the row; on SQLite, the transaction is the turn."""
-        if any(set(key.names) <= self.lookups.keys() for key in unique_keys(self.writer.mapper)):
+        given = {name for name, value in self.lookups.items() if value is not None}
+        if any(given.issuperset(key.names) for key in unique_keys(self.writer.mapper)):
             return  # The key makes the second one wait for the first.
         mapper = self.writer.mapper
         connection = await self.writer.session.connection(bind_arguments={"mapper": mapper})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, inspect
+from sqlalchemy.ext.associationproxy import AssociationProxyInstance
 from sqlalchemy.orm import InstanceState
 from sqlalchemy.types import NULLTYPE, TupleType, TypeEngine
 
@@ -84,6 +85,9 @@ class Path:
             ValueError: The lookup does not take the value.
             TypeError: An object is of another model, or JSON has no such values.
         """
+        if isinstance(column, AssociationProxyInstance) and (self.transforms or self.lookup.operand is Operand.TEXT):
+            related = self.make(column.remote_attr, value)
+            return column.has(related) if column.scalar else column.any(related)
         for transform in self.transforms:
             column = transform.make(column)
         lookup = self.lookup.on(kind_of(getattr(column, "type", None))) or self.lookup

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import CHAR, NCHAR, Column, Enum, Index, Integer, PrimaryKeyConstraint, String, Table, UniqueConstraint
+from sqlalchemy import CHAR, NCHAR, Column, Enum, Index, Integer, String, Table, UniqueConstraint
 from sqlalchemy import Date as SQLDate
 from sqlalchemy import DateTime as SQLDateTime
 from sqlalchemy.dialects.postgresql import CITEXT
@@ -43,24 +43,27 @@ class UniqueKey:
 
 def unique_keys(mapper: Mapper[Any]) -> list[UniqueKey]:
     """The primary key, and every unique constraint or index over whole columns that holds for all rows."""
-    return [key for table in mapper.tables if isinstance(table, Table) for key in _keys_of(mapper, table)]
+    found = [key for table in mapper.tables if isinstance(table, Table) for key in _keys_of(mapper, table)]
+    return list({key.names: key for key in reversed(found) if key.names}.values())[::-1]
 
 
 def _keys_of(mapper: Mapper[Any], table: Table) -> Iterator[UniqueKey]:
-    for rule in (table.primary_key, *table.constraints, *table.indexes):
-        if rule is not table.primary_key and isinstance(rule, PrimaryKeyConstraint):
-            continue
-        if isinstance(rule, Index):
-            is_partial = any(name.endswith("_where") for name in rule.dialect_kwargs)
-            if not rule.unique or is_partial or not all(isinstance(part, Column) for part in rule.expressions):
-                continue
-        elif not isinstance(rule, (PrimaryKeyConstraint, UniqueConstraint)):
-            continue
+    # A set, so in no order of its own; the primary key is among them.
+    constraints: list[Any] = [rule for rule in table.constraints if isinstance(rule, UniqueConstraint)]
+    indexes: list[Any] = [index for index in table.indexes if _holds_for_all(index)]
+    others = sorted((*constraints, *indexes), key=lambda rule: [column.name for column in rule.columns])
+    for rule in (table.primary_key, *others):
         try:
             names = tuple(mapper.get_property_by_column(column).key for column in rule.columns)
         except UnmappedColumnError:
             continue
         yield UniqueKey(names, None if rule.name is None else str(rule.name))
+
+
+def _holds_for_all(index: Index) -> bool:
+    """Whether an index is unique over whole columns, and has every row in it."""
+    is_partial = any(name.endswith("_where") for name in index.dialect_kwargs)
+    return bool(index.unique) and not is_partial and all(isinstance(part, Column) for part in index.expressions)
 
 
 def is_comparable(column: Any, value: Any) -> bool:

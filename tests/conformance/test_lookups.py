@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from example_project.models import Airline, Airport, Flight, Plane, Weather
 from fastapix5 import F, Q, Repository
+from fastapix5.exceptions import Error
 from fastapix5.repositories import ALIASES, LOOKUPS
 from tests.conformance.cases import plain
 from tests.conformance.conftest import on_postgresql
@@ -502,6 +503,21 @@ VALUES: list[Find] = [
 async def test_a_value_may_be_an_expression(scope: None, case: Find) -> None:
     """F, an attribute of the model, a SELECT, a queryset; null meets none of it."""
     await check(case)
+
+
+async def test_times_are_added_or_refused(scope: None) -> None:
+    """What an engine cannot add is never compared as if it were something else."""
+    objects = Repository(Moment).objects
+    for condition, expected in (
+        (Q(aware__lt=F("aware") + dt.timedelta(hours=1)), len(MOMENTS) - 1),
+        (Q(naive__gte=F("naive") - dt.timedelta(days=1)), len(MOMENTS) - 1),
+        (Q(aware__gt=F("aware") + dt.timedelta(hours=1)), 0),
+    ):
+        try:
+            found = await objects.filter(condition).count()
+        except (TypeError, ValueError, Error):
+            continue
+        assert found == expected
 
 
 def within(small: Any, big: Any) -> bool:

@@ -23,6 +23,7 @@ from tests.conformance.rows import (
     ARRIVALS,
     DEPARTURES,
     FLIGHTS,
+    PLANES,
     WEATHER,
     Row,
     flights_of,
@@ -405,6 +406,18 @@ async def test_a_session_given_from_outside_is_used(scope: None) -> None:
 
 # Querysets themselves
 
+
+def test_a_queryset_is_no_sequence() -> None:
+    """It cannot be walked, or looked into, without awaiting it: the error names ``async for``."""
+    queryset: Any = flights()
+    with pytest.raises(TypeError, match="async for"):
+        iter(queryset)
+    with pytest.raises(TypeError):
+        assert 1 in queryset
+    with pytest.raises(TypeError):
+        len(queryset)
+
+
 METHODS: list[tuple[str, Callable[[Any], Any]]] = [
     ("filter", lambda q: q.filter(carrier="UA")),
     ("exclude", lambda q: q.exclude(carrier="UA")),
@@ -516,6 +529,42 @@ async def test_a_row_policy_holds_from_other_models_too(flights: str, no_policie
         assert await airports().aggregate(n=Count("departures")) == {"n": len(ours)}
     async with session_scope():
         assert await Narrow().objects.count() == len(FLIGHTS)
+
+
+async def test_a_related_row_out_of_reach_is_as_good_as_none(flights: str, no_policies: None) -> None:
+    """In values, joins, prefetches, orders, F, aggregates and conditions alike."""
+
+    class Boeings(Repository[Plane]):
+        def row_policy(self, access: Access) -> Q:
+            return Q(manufacturer="BOEING")
+
+    def seats(row: Row) -> int | None:
+        plane = plane_of(row)
+        found: int | None = plane["seats"] if plane["manufacturer"] == "BOEING" else None
+        return found
+
+    everything = Repository(Flight).objects
+    async with session_scope(access=Access(user_id="u")):
+        assert await Boeings().objects.count() == sum(p["manufacturer"] == "BOEING" for p in PLANES)
+        assert await everything.order_by("id").values_list("plane__seats", flat=True) == [seats(f) for f in FLIGHTS]
+        for queryset in (everything.select_related("plane"), everything.prefetch_related("plane")):
+            assert [f.plane and f.plane.seats for f in await queryset.order_by("id")] == [seats(f) for f in FLIGHTS]
+        assert await found(everything.filter(plane__isnull=True)) == ids(lambda f: seats(f) is None)
+        assert await found(everything.filter(plane__seats__gt=0)) == ids(lambda f: seats(f) is not None)
+        assert await found(everything.exclude(plane__seats__gt=0)) == ids(lambda f: seats(f) is None)
+        assert await found(everything.filter(distance__gt=F("plane__seats"))) == ids(
+            lambda f: f["distance"] > (seats(f) or 10**9)
+        )
+        assert await everything.order_by("plane__seats", "id").values_list("id", flat=True) == [
+            f["id"] for f in sorted(FLIGHTS, key=lambda f: (seats(f) is None, seats(f) or 0, f["id"]))
+        ]
+        assert await everything.aggregate(n=Sum("plane__seats")) == {"n": sum(seats(f) or 0 for f in FLIGHTS)}
+        assert await airlines().annotate(n=Count("flights__plane")).order_by("carrier").values_list("n", flat=True) == [
+            sum(seats(f) is not None for f in flights_of(a)) for a in sorted(AIRLINES, key=lambda a: a["carrier"])
+        ]
+        grouped = everything.values("plane__manufacturer").annotate(n=Count("id")).order_by("plane__manufacturer")
+        boeings = sum(seats(f) is not None for f in FLIGHTS)
+        assert [tuple(row.values()) for row in await grouped] == [("BOEING", boeings), (None, len(FLIGHTS) - boeings)]
 
 
 async def test_a_policy_that_requires_an_access_raises_without_one(flights: str, no_policies: None) -> None:

@@ -622,6 +622,20 @@ async def test_writes_refresh_objects_that_were_read(unit: Unit) -> None:
         assert again.price == 200
 
 
+async def test_writes_between_streamed_rows_commit_themselves(written: None, scope: None) -> None:
+    """Outside atomic a walk's own transaction is for its reads only."""
+    seen = []
+    with pytest.raises(RuntimeError, match="stop"):
+        async for one in tickets().order_by("id"):
+            seen.append(one.id)
+            assert await tickets().filter(id=one.id).update(price=one.id) == 1
+            assert (await committed(Ticket))[len(seen) - 1]["price"] == one.id
+            if len(seen) == 3:
+                raise RuntimeError("stop")
+    assert seen == [1, 2, 3]
+    assert [row["price"] for row in await committed(Ticket)] == [1, 2, 3, 50]
+
+
 # Locks
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
+from typing import Annotated, Any
 
+import httpx2
 import pytest
+from fastapi import Depends, FastAPI
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -233,13 +235,9 @@ async def test_leaving_a_block_waits_for_the_statement_of_another_task() -> None
 async def test_a_block_may_be_opened_in_another_context() -> None:
     """A generator, a stack and a fixture open it in a task that is gone by then."""
 
-    @asynccontextmanager
-    async def transaction() -> Any:
-        async with atomic():
-            yield
-
+    block = asynccontextmanager(transaction)
     async with session_scope():
-        async with transaction():
+        async with block():
             await add("a")
         stack = AsyncExitStack()
         await asyncio.wait_for(stack.enter_async_context(atomic()), 5)
@@ -247,7 +245,7 @@ async def test_a_block_may_be_opened_in_another_context() -> None:
         await add_in_block("c")
         await asyncio.wait_for(stack.aclose(), 5)
         await add("d")
-        manager = transaction()
+        manager = block()
         await asyncio.create_task(manager.__aenter__())
         await add("lost")
         await asyncio.create_task(suppressed(manager.__aexit__(LookupError, LookupError(), None)))
@@ -259,6 +257,31 @@ async def test_a_block_may_be_opened_in_another_context() -> None:
             await asyncio.wait_for(outer.aclose(), 5)
             await add("g")
     assert await labels() == ["a", "b", "c", "d", "e", "f", "g"]
+
+
+async def transaction() -> AsyncIterator[AsyncSession]:
+    async with atomic():
+        yield get_session()
+
+
+async def scoped_transaction() -> AsyncIterator[AsyncSession]:
+    async with session_scope(), atomic():
+        yield get_session()
+
+
+async def test_a_yield_dependency_may_hold_scope_and_block() -> None:
+    """FastAPI enters it in the request's own task, and each request has its own."""
+    app = FastAPI()
+
+    @app.post("/{label}")
+    async def post(label: str, session: Annotated[AsyncSession, Depends(scoped_transaction)]) -> None:
+        await session.execute(insert(Shelf).values(label=label))
+        await add_in_block(label + label)
+
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
+        answers = await asyncio.gather(*(client.post(f"/{label}") for label in "abc"))
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert await labels() == ["a", "aa", "b", "bb", "c", "cc"]
 
 
 async def suppressed(work: Awaitable[Any]) -> None:

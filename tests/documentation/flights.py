@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import io
 import shutil
+import sys
 import types
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -93,6 +94,7 @@ class FlightsReader(Reader):
     def _executed(self, code: types.CodeType, namespace: dict[str, Any]) -> tuple[str, Exception | None]:
         if not code.co_flags & inspect.CO_COROUTINE:
             return super()._executed(code, namespace)
+        sys.modules[self.module.__name__] = self.module
         raised = None
         with redirect_stdout(io.StringIO()) as output:
             try:

@@ -191,35 +191,61 @@ def _clauses(items: list[Item]) -> list[list[Item]]:
 
 
 def _filled(items: list[Item], indent: int, width: int) -> list[str]:
-    """The parts of a clause, wrapped; a SELECT that is too long for its line has lines of its own."""
-    lines: list[str] = []
-    line, start = " " * indent, " " * (indent + 4)
+    """The parts of a clause, wrapped; a SELECT that is too long for a line has lines of its own."""
+    lines = _Lines(indent, width)
     for atoms in _parts(items):
         text = " ".join(_flat(atom) for atom in atoms)
-        blank = "" if line.isspace() or not line else " "
-        if len(line) + len(blank) + len(text) <= width:
-            line += blank + text
-        elif len(start) + len(text) <= width and not any(_has_select(atom) for atom in atoms):
-            lines.append(line)
-            line = start + text
+        if lines.fit(text):
+            lines.put(text)
+        elif lines.fit_next(text):
+            lines.turn()
+            lines.put(text)
         else:
             for atom in atoms:
-                blank = "" if line.isspace() or not line else " "
-                if len(line) + len(blank) + len(_flat(atom)) <= width and not _has_select(atom):
-                    line += blank + _flat(atom)
-                    continue
-                if not _has_group(atom):
-                    lines.append(line)
-                    line = start + _flat(atom)
-                    continue
-                line += blank
-                for item in atom:
-                    if isinstance(item, str):
-                        line += item
-                    else:
-                        lines += [f"{line}(", *_lines(item, indent + 4, width)]
-                        line = " " * indent + ")"
-    return [*lines, line]
+                lines.put_long(atom)
+    return [*lines.done, lines.line]
+
+
+class _Lines:
+    def __init__(self, indent: int, width: int) -> None:
+        self.indent = indent
+        self.width = width
+        self.done: list[str] = []
+        self.line = " " * indent
+
+    def fit(self, text: str) -> bool:
+        """Whether text fits on the line."""
+        return len(self.line) + 1 + len(text) <= self.width
+
+    def fit_next(self, text: str) -> bool:
+        """Whether it fits on the next one, where anything stands on this one."""
+        return bool(self.line.strip()) and self.indent + 4 + len(text) <= self.width
+
+    def put(self, text: str) -> None:
+        """Put text on the line."""
+        self.line += f" {text}" if self.line.strip() else text
+
+    def turn(self) -> None:
+        """Begin the next line."""
+        self.done.append(self.line)
+        self.line = " " * (self.indent + 4)
+
+    def put_long(self, atom: list[Item]) -> None:
+        """Put what stands between blanks on the line, or what is in its brackets on lines of its own."""
+        if self.fit(_flat(atom)) and not _has_select(atom):
+            self.put(_flat(atom))
+        elif not _has_group(atom):
+            self.turn()
+            self.put(_flat(atom))
+        else:
+            self.put("")
+            for item in atom:
+                if isinstance(item, str):
+                    self.line += item
+                else:
+                    indent = len(self.line) - len(self.line.lstrip())
+                    self.done += [f"{self.line}(", *_lines(item, indent + 4, self.width)]
+                    self.line = " " * indent + ")"
 
 
 def _has_group(atom: list[Item]) -> bool:

@@ -330,6 +330,7 @@ async def test_what_refers_to_a_row_does_not_keep_it(related: None, carriers: Re
         (Ship, {"name": "Ada"}),
         (Event, {"note": "a"}),
         (Delay, {"minutes": 5}),
+        (Delay, {"id": 7, "minutes": 5}),
         (Route, {"origin": "EWR", "destination": "LAX"}),
     ],
 )

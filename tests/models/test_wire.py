@@ -120,7 +120,7 @@ class DeletedPlaneViewSet(PlaneViewSet):
     @action(detail=True, methods=["POST"])
     async def restore(self) -> PlaneRead:
         found: Any = await self.service.repository.restore(await self.get_object())
-        return found
+        return found  # type: ignore[no-any-return]
 
 
 @pytest.fixture

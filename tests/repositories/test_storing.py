@@ -13,6 +13,7 @@ import ipaddress
 import timeit
 import uuid
 import weakref
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,9 +55,9 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column, registry
 
-from fastapix5.db import get_engine, session_scope, translate
+from fastapix5.db import get_engine, get_session, session_scope, translate
 from fastapix5.exceptions import IntegrityViolation, LengthViolation, RangeViolation, TypeViolation
-from fastapix5.repositories import Repository
+from fastapix5.repositories import QuerySet, Repository
 from fastapix5.repositories.storing import storable, storable_rows, stored_columns
 from tests.conftest import on_postgresql
 
@@ -568,3 +569,81 @@ async def test_a_repository_refuses_on_both_engines_alike(
         assert await repository.objects.count() == 1
         found = await repository.objects.get(id=1)
         assert (found.word, found.small, found.settings) == ("abc", 5, Settings())
+
+
+Given = dict[str, Any]
+
+
+async def _create(rows: QuerySet[Row], values: Given) -> None:
+    await rows.create(id=2, **values)
+
+
+async def _get_or_create(rows: QuerySet[Row], values: Given) -> None:
+    await rows.get_or_create(id=2, defaults=values)
+
+
+async def _update_or_create(rows: QuerySet[Row], values: Given) -> None:
+    await rows.update_or_create(id=1, defaults=values)
+
+
+async def _update(rows: QuerySet[Row], values: Given) -> None:
+    await rows.filter(id=1).update(**values)
+
+
+async def _bulk_create(rows: QuerySet[Row], values: Given) -> None:
+    await rows.bulk_create([{"id": 2, "known": "a"}, {"id": 3, **values}])
+
+
+async def _bulk_create_of_objects(rows: QuerySet[Row], values: Given) -> None:
+    await rows.bulk_create([Row(id=2), Row(id=3, **values)])
+
+
+async def _bulk_update(rows: QuerySet[Row], values: Given) -> None:
+    row = await rows.get(id=1)
+    for name, value in values.items():
+        setattr(row, name, value)
+    try:
+        await rows.bulk_update([row], list(values))
+    finally:
+        get_session().expunge(row)
+
+
+async def _upsert(rows: QuerySet[Row], values: Given) -> None:
+    await rows.upsert({"id": 1, **values}, unique_fields=["id"])
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize(
+    "write",
+    [_create, _get_or_create, _update_or_create, _update, _bulk_create, _bulk_create_of_objects, _bulk_update, _upsert],
+    ids=lambda write: str(write.__name__).strip("_"),
+)
+async def test_every_write_of_a_queryset_refuses_alike(
+    write: Callable[[QuerySet[Row], Given], Awaitable[None]],
+) -> None:
+    """Before anything is written, on both engines."""
+    different = []
+    async with session_scope():
+        repository = Repository(Row)
+        await repository.create({"id": 1, "word": "abc", "small": 5})
+        for name, value, kind in BAD:
+            with pytest.raises(IntegrityViolation) as caught:
+                await write(repository.objects, {name: value})
+            violation = caught.value
+            found = type(violation), violation.constraint, violation.table, violation.fields
+            if found != (kind, None, "stored_row", (name,)):
+                different.append((name, value, kind, found))
+        assert [(row.id, row.word, row.small) for row in await repository.objects.all()] == [(1, "abc", 5)]
+    assert different == []
+
+
+@pytest.mark.usefixtures("rows")
+async def test_null_in_json_is_sqls_by_every_write() -> None:
+    """So ``isnull`` finds it; JSON's own null is ``JSON.NULL``."""
+    async with session_scope():
+        rows = Repository(Row).objects
+        await rows.bulk_create([{"id": 1, "data": None}, {"id": 2, "data": {"a": 1}}, {"id": 3}])
+        await rows.bulk_create([Row(id=4, data=None), Row(id=5, data={"a": None})])
+        await rows.upsert({"id": 6, "data": None}, unique_fields=["id"])
+        await rows.filter(id=2).update(data=None)
+        assert await rows.filter(data__isnull=True).order_by("id").values_list("id", flat=True) == [1, 2, 3, 4, 6]
