@@ -21,7 +21,7 @@ from fastapix5.access import acting
 from fastapix5.actions import Action
 from fastapix5.concurrency import call
 from fastapix5.db.errors import translated
-from fastapix5.db.sessions import get_session
+from fastapix5.db.sessions import execute, get_session
 from fastapix5.exceptions import DoesNotExist, FieldError, NotAuthenticated, PermissionDenied, ValidationFailed
 from fastapix5.filters import patterns_refused
 from fastapix5.parameters import quoted_path
@@ -104,7 +104,7 @@ async def verify(view: Any) -> None:
     """
     if view.ancestors.facts:
         with translated():
-            found = (await get_session(view.repository.using).execute(select(*view.ancestors.facts))).one()
+            found = (await execute(view.repository.using, select(*view.ancestors.facts))).one()
         if not all(found):
             raise DoesNotExist(view.model.__name__)
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 
 from fastapix5.db.errors import translated
-from fastapix5.db.sessions import get_session
+from fastapix5.db.sessions import execute, get_session
 from fastapix5.db.transactions import atomic, in_atomic
 from fastapix5.db.work import work_of
 from fastapix5.exceptions import ForeignKeyViolation, RowPolicyViolation
@@ -76,7 +76,7 @@ class Guard(Generic[M]):
         work = work_of(session)
         (work.deleted if deleting else work.classes).add(self.model)
         with translated(self.mapper, deleting=deleting):
-            return await session.execute(statement, parameters)
+            return await execute(session, statement, parameters)
 
     async def write(self, statement: Any, data: Mapping[str, Any], where: Sequence[Any] = ()) -> Sequence[Any]:
         """Run a statement that writes ``data``, and return its rows."""
@@ -91,7 +91,7 @@ class Guard(Generic[M]):
     async def ask(self, statement: Any) -> Sequence[Any]:
         """Run a statement that reads."""
         with translated(self.mapper):
-            return (await self.session.execute(statement)).all()
+            return (await execute(self.alias, statement)).all()
 
     # References
 

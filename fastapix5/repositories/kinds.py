@@ -66,6 +66,11 @@ def kind_of(column_type: TypeEngine[Any] | None) -> Kind:
     return next((kind for known, kind in KINDS if isinstance(bare, known)), Kind.OTHER)
 
 
+def element_of(column: Any) -> Any:
+    """The SQL of an attribute, without the comparisons of its own that a hybrid may have."""
+    return column.__clause_element__() if hasattr(column, "__clause_element__") else column
+
+
 def is_sql(value: Any) -> bool:
     """Whether a value is an expression or a SELECT."""
     return isinstance(value, ClauseElement)

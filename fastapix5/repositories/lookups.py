@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstanceState
 from sqlalchemy.types import NULLTYPE, TupleType, TypeEngine
 
 from fastapix5.exceptions import Error, did_you_mean
-from fastapix5.repositories.kinds import is_sql, kind_of
+from fastapix5.repositories.kinds import element_of, is_sql, kind_of
 from fastapix5.repositories.vocabulary import (
     Lookup,
     Operand,
@@ -85,12 +85,14 @@ class Path:
             ValueError: The lookup does not take the value.
             TypeError: An object is of another model, or JSON has no such values.
         """
-        if isinstance(column, AssociationProxyInstance) and (self.transforms or self.lookup.operand is Operand.TEXT):
-            related = self.make(column.remote_attr, value)
-            return column.has(related) if column.scalar else column.any(related)
+        if self.transforms or self.lookup.operand is Operand.TEXT:
+            if isinstance(column, AssociationProxyInstance):
+                related = self.make(column.remote_attr, value)
+                return column.has(related) if column.scalar else column.any(related)
+            column = element_of(column)
         for transform in self.transforms:
             column = transform.make(column)
-        lookup = self.lookup.on(kind_of(getattr(column, "type", None))) or self.lookup
+        lookup = self.lookup.on(kind_of(getattr(element_of(column), "type", None))) or self.lookup
         value = self._keys(value)
         lookup.check(value)
         return lookup.make(column, value)
@@ -113,8 +115,7 @@ class Path:
         return [self._key(item) for item in value] if is_list else self._key(value)
 
     def _key(self, value: Any) -> Any:
-        if hasattr(value, "__clause_element__"):
-            return value.__clause_element__()
+        value = element_of(value)
         state = inspect(value, raiseerr=False)
         if not isinstance(state, InstanceState) or self.owner is None:
             return value
@@ -174,7 +175,7 @@ def type_of(model: type[Any], attribute: str) -> TypeEngine[Any]:
     """The type of a model's attribute, as far as SQLAlchemy knows it."""
     if attribute == "pk" and "pk" not in attribute_names(mapper_of(model)):
         return KEY_TYPE
-    found: TypeEngine[Any] = getattr(getattr(model, attribute), "type", NULLTYPE)
+    found: TypeEngine[Any] = getattr(element_of(getattr(model, attribute)), "type", NULLTYPE)
     return found
 
 

@@ -25,6 +25,8 @@ class Base(DeclarativeBase):
 class AnyCase(Comparator[str]):
     """Compares as the hybrid says."""
 
+    __hash__ = Comparator.__hash__
+
     def __eq__(self, other: object) -> Any:
         return func.lower(self.__clause_element__()) == func.lower(other)
 
