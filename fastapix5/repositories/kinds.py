@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.ext.associationproxy import AssociationProxyInstance
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
@@ -68,7 +69,8 @@ def kind_of(column_type: TypeEngine[Any] | None) -> Kind:
 
 def element_of(column: Any) -> Any:
     """The SQL of an attribute, without the comparisons of its own that a hybrid may have."""
-    return column.__clause_element__() if hasattr(column, "__clause_element__") else column
+    stands_for_sql = hasattr(column, "__clause_element__") and not isinstance(column, AssociationProxyInstance)
+    return column.__clause_element__() if stands_for_sql else column
 
 
 def is_sql(value: Any) -> bool:

@@ -87,8 +87,10 @@ class Path:
         """
         if self.transforms or self.lookup.operand is Operand.TEXT:
             if isinstance(column, AssociationProxyInstance):
-                related = self.make(column.remote_attr, value)
-                return column.has(related) if column.scalar else column.any(related)
+                relation: Any = column.local_attr
+                exists = relation.any if relation.property.uselist else relation.has
+                found: ColumnElement[bool] = exists(self.make(column.remote_attr, value))
+                return found
             column = element_of(column)
         for transform in self.transforms:
             column = transform.make(column)

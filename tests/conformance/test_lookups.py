@@ -216,7 +216,8 @@ COMPOSITE = [
     Find(Booking, "seat__price__isnull", True, lambda row: row["cabin"] is None),
     Find(Booking, "seat__cabin__ne", "first", lambda row: row["cabin"] != "first"),
     Find(Seat, "bookings__passenger", "Ann",
-         lambda row: any(row["cabin"] == b["cabin"] and row["number"] == b["number"] and b["passenger"] == "Ann" for b in BOOKINGS)),
+         lambda row: any(row["cabin"] == b["cabin"] and row["number"] == b["number"]
+                         and b["passenger"] == "Ann" for b in BOOKINGS)),
     Find(Seat, "bookings__isnull", True, lambda row: (row["cabin"], row["number"]) not in {("first", 1), ("coach", 2)}),
     Find(Seat, "taken__gte", 1, lambda row: (row["cabin"], row["number"]) in {("first", 1), ("coach", 2)}),
 ]  # fmt: skip
@@ -285,7 +286,8 @@ TEXT_VALUES = [
 
 LIKE: list[tuple[str, str]] = [
     ("abc", "abc"), ("a%", "a.*"), ("%c", ".*c"), ("a_c", "a.c"), ("%b%", ".*b.*"), ("a\\_b", "a_b"), ("a\\%b", "a%b"),
-    ("a\\\\b", r"a\\b"), ("100\\%%", "100%.*"), ("_", "."), ("%", ".*"), ("", ""), ("É%", "É.*"), ("a.c", r"a\.c"), ("a_b", "a.b"),
+    ("a\\\\b", r"a\\b"), ("100\\%%", "100%.*"), ("_", "."), ("%", ".*"), ("", ""), ("É%", "É.*"),
+    ("a.c", r"a\.c"), ("a_b", "a.b"),
 ]  # fmt: skip
 
 PATTERNS = ["^a", "c$", "^a.c$", "b|d", "[0-9]+", "^$", r"\.", "É", "^.$", "a+b?c", "(ab|AB)", r"100\s?%"]
@@ -598,9 +600,9 @@ def test_every_lookup_has_a_case() -> None:
     seen = {part for path in paths for part in path.split("__")[1:]}
     assert {*LOOKUPS, *ALIASES} - seen == set()
     wanted = (
-        "exact iexact ne gt gte lt lte in not_in isnull range contains icontains startswith istartswith endswith iendswith like ilike"
-        " regex iregex year quarter month day week week_day iso_week_day date time hour minute second contained_by overlap has_key"
-        " has_keys has_any_keys search eq ge le notin between"
+        "exact iexact ne gt gte lt lte in not_in isnull range contains icontains startswith istartswith endswith"
+        " iendswith like ilike regex iregex year quarter month day week week_day iso_week_day date time hour minute second"
+        " contained_by overlap has_key has_keys has_any_keys search eq ge le notin between"
     )
     assert {*wanted.split()} - seen == set()
 

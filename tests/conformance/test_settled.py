@@ -249,10 +249,19 @@ async def test_values_is_a_queryset_that_can_be_awaited(scope: None) -> None:
 
 async def test_aggregates_over_two_to_many_relations_never_multiply(scope: None) -> None:
     """Each is its own subquery, in annotate and in aggregate."""
-    querysets = airports().filter(faa__in=["EWR", "JFK", "LGA"]).annotate(
-        out=Count("departures"), miles=Sum("departures__distance"), hours=Count("weather"), gust=Max("weather__wind_gust"), into=Count("arrivals")
-    )  # fmt: skip
-    for airport in await querysets:
+    querysets = (
+        airports()
+        .filter(faa__in=["EWR", "JFK", "LGA"])
+        .annotate(
+            out=Count("departures"),
+            miles=Sum("departures__distance"),
+            hours=Count("weather"),
+            gust=Max("weather__wind_gust"),
+            into=Count("arrivals"),
+        )
+    )
+    found: list[Any] = await querysets
+    for airport in found:
         faa = airport.faa
         gusts = [w["wind_gust"] for w in WEATHER if w["origin"] == faa and w["wind_gust"] is not None]
         expected = (
@@ -262,7 +271,7 @@ async def test_aggregates_over_two_to_many_relations_never_multiply(scope: None)
             max(gusts),
             len(ARRIVALS[faa]),
         )
-        assert (airport.out, airport.miles, airport.hours, airport.gust, airport.into) == expected  # type: ignore[attr-defined]
+        assert (airport.out, airport.miles, airport.hours, airport.gust, airport.into) == expected
     totals = await airports().aggregate(
         out=Count("departures"),
         into=Count("arrivals"),
@@ -271,8 +280,12 @@ async def test_aggregates_over_two_to_many_relations_never_multiply(scope: None)
         all=Count("faa"),
     )
     assert totals == {
-        "out": len(FLIGHTS), "into": len(FLIGHTS), "hours": len(WEATHER), "miles": sum(f["distance"] for f in FLIGHTS), "all": len(AIRPORTS),
-    }  # fmt: skip
+        "out": len(FLIGHTS),
+        "into": len(FLIGHTS),
+        "hours": len(WEATHER),
+        "miles": sum(f["distance"] for f in FLIGHTS),
+        "all": len(AIRPORTS),
+    }
 
 
 async def test_aggregates_count_every_related_row_whatever_the_filter_asks(scope: None) -> None:
@@ -281,9 +294,10 @@ async def test_aggregates_count_every_related_row_whatever_the_filter_asks(scope
     expected = [
         a for a in sorted(AIRLINES, key=lambda a: a["carrier"]) if any(f["dest"] == "HNL" for f in flights_of(a))
     ]
-    assert [a.n for a in await hula.annotate(n=Count("flights"))] == [len(flights_of(a)) for a in expected]  # type: ignore[attr-defined]
-    some = await hula.annotate(n=Count("flights", filter=Q(flights__dest="HNL")))
-    assert [a.n for a in some] == [sum(f["dest"] == "HNL" for f in flights_of(a)) for a in expected]  # type: ignore[attr-defined]
+    everything: list[Any] = await hula.annotate(n=Count("flights"))
+    assert [a.n for a in everything] == [len(flights_of(a)) for a in expected]
+    some: list[Any] = await hula.annotate(n=Count("flights", filter=Q(flights__dest="HNL")))
+    assert [a.n for a in some] == [sum(f["dest"] == "HNL" for f in flights_of(a)) for a in expected]
 
 
 # Slices
@@ -332,9 +346,10 @@ async def test_a_query_outside_any_scope_names_session_scope(flights: str) -> No
     """Every verb raises the same error."""
     queryset: QuerySet[Flight] = Repository(Flight).objects
     for verb in (
-        queryset.all, queryset.count, queryset.exists, queryset.first, queryset.last, queryset.get, queryset.delete, queryset.explain,
-        queryset.in_bulk, queryset.values("id").all, lambda: queryset.update(distance=1), lambda: queryset.aggregate(n=Count("*")),
-        lambda: queryset.create(flight=1), lambda: queryset.bulk_create([{"flight": 1}]), lambda: queryset.get_or_create(id=1),
+        queryset.all, queryset.count, queryset.exists, queryset.first, queryset.last, queryset.get, queryset.delete,
+        queryset.explain, queryset.in_bulk, queryset.values("id").all, lambda: queryset.update(distance=1),
+        lambda: queryset.aggregate(n=Count("*")), lambda: queryset.create(flight=1),
+        lambda: queryset.bulk_create([{"flight": 1}]), lambda: queryset.get_or_create(id=1),
     ):  # fmt: skip
         with pytest.raises(ScopeRequired, match="session_scope"):
             await verb()

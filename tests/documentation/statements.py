@@ -40,9 +40,6 @@ class PostgreSQLStatements(list[str]):
         yield "begin", self._begin
         yield "commit", self._commit
         yield "rollback", self._rollback
-        yield "savepoint", self._savepoint
-        yield "release_savepoint", self._release
-        yield "rollback_savepoint", self._rollback_savepoint
 
     def _execute(self, _: Connection, __: object, text: str, given: Any, ___: object, ____: bool) -> None:
         if not ON_CONNECT.match(text):
@@ -59,15 +56,6 @@ class PostgreSQLStatements(list[str]):
     def _rollback(self, connection: Connection) -> None:
         if not _is_autocommit(connection):
             self.append("ROLLBACK")
-
-    def _savepoint(self, _: Connection, name: str) -> None:
-        self.append(f"SAVEPOINT {name}")
-
-    def _release(self, _: Connection, name: str, __: object) -> None:
-        self.append(f"RELEASE SAVEPOINT {name}")
-
-    def _rollback_savepoint(self, _: Connection, name: str, __: object) -> None:
-        self.append(f"ROLLBACK TO SAVEPOINT {name}")
 
 
 def _is_autocommit(connection: Connection) -> bool:

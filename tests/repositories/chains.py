@@ -89,7 +89,7 @@ ANNOTATIONS: dict[str, Annotation] = {
     ),
     "of_ranks": Annotation(
         lambda: F("rank") + F("mentor__rank"),
-        lambda row: None if None in (row.at("rank"), row.at("mentor__rank")) else row.at("rank") + row.at("mentor__rank"),
+        lambda row: sum(ranks) if None not in (ranks := (row.at("rank"), row.at("mentor__rank"))) else None,
         [3, 4, 6],
     ),
 }  # fmt: skip
@@ -333,7 +333,10 @@ ENDS: dict[str, End] = {
     "count": (lambda q: q.count(), len),
     "exists": (lambda q: q.exists(), bool),
     "first": (lambda q: key_of(q.first()), lambda rows: rows[0].key if rows else None),
-    "values": (lambda q: q.values("id", "rank"), lambda rows: [{"id": row.key, "rank": row.at("rank")} for row in rows]),
+    "values": (
+        lambda q: q.values("id", "rank"),
+        lambda rows: [{"id": row.key, "rank": row.at("rank")} for row in rows],
+    ),
     "values_list": (
         lambda q: q.values_list("id", "mentor__name"),
         lambda rows: [(row.key, row.at("mentor__name")) for row in rows],
