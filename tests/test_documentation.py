@@ -74,6 +74,14 @@ def test_the_blocks_of_a_page_run(page: Path) -> None:
     assert (problem_of(page) or "") == ""
 
 
+def test_a_page_that_is_wrong_is_found(tmp_path: Path) -> None:
+    """Its process says what is wrong with it, and takes a warning for an error."""
+    page = page_with(tmp_path, "```python\nimport warnings\n\nprint(1)\n```\n\n```text\n2\n```\n")
+    assert "page.md:7 says" in (problem_of(page) or "")
+    page = page_with(tmp_path, '```python\nimport warnings\n\nwarnings.warn("old")\n```\n')
+    assert "UserWarning: old" in (problem_of(page) or "")
+
+
 def test_every_fence_is_one_that_is_run() -> None:
     """No page has a block in a language that nobody runs."""
     unknown = [f"{b.where} {b.language}" for page in PAGES for b in blocks_of(page) if b.language not in LANGUAGES]
@@ -269,6 +277,19 @@ def test_the_table_of_layers_is_the_codes() -> None:
     there = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in MODULES}
     documented = [tuple(named(row[1])) for row in rows_of("explanation/architecture.md", "Layers")]
     assert documented == [tuple(room for room in row if room in there) for row in ROWS]
+
+
+def test_the_rooms_of_the_data_layer_are_the_codes() -> None:
+    """The architecture page has every module of both packages once."""
+    text = section("explanation/architecture.md", "Inside the data layer")
+    tables = re.split(r"^\| in `(\w+)`", text, flags=re.MULTILINE)
+    documented = {
+        package: [name for row in ROW.findall(table)[1:] for name in named(row.split("|")[1])]
+        for package, table in zip(tables[1::2], tables[2::2], strict=True)
+    }
+    for package, names in documented.items():
+        there = {path.stem for path in (PACKAGE / package).glob("*.py")} - {"__init__"}
+        assert sorted(names) == sorted(there)
 
 
 def test_the_steps_of_a_request_are_the_codes() -> None:

@@ -15,9 +15,11 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.types import NULLTYPE
 
 from fastapix5.repositories.expressions import Expression
-from fastapix5.repositories.lookups import Path, resolve, resolve_lookup
+from fastapix5.repositories.kinds import is_sql
+from fastapix5.repositories.lookups import Path, resolve, resolve_lookup, resolve_value
 from fastapix5.repositories.paths import Crossed, Reach, attribute_of, column_at
 from fastapix5.schemas import key_of
 
@@ -151,11 +153,19 @@ def check_names(condition: Condition, model: type[Any], named: Collection[str] =
 
     Raises:
         UnknownPath: One is not there.
+        ValueError: A lookup does not take its value.
     """
     for name, value in leaves(condition):
-        _lookup_of(name, model, named)
+        path = _lookup_of(name, model, named)
+        if not any(_stands_for_sql(item) for item in _items(value)):
+            path.check(value)
         for written in (name for item in _items(value) if isinstance(item, Expression) for name in item.names()):
-            _lookup_of(written, model, named)
+            if written not in named:
+                resolve_value(model, written)
+
+
+def _stands_for_sql(value: Any) -> bool:
+    return isinstance(value, Expression) or hasattr(value, "__clause_element__") or is_sql(value)
 
 
 def _items(value: Any) -> Sequence[Any]:
@@ -174,7 +184,8 @@ def leaves(condition: Condition) -> Iterator[tuple[str, Any]]:
 def _lookup_of(name: str, model: type[Any], named: Collection[str]) -> Path:
     first, *rest = name.split("__")
     if first in named:
-        transforms, lookup = resolve_lookup(rest, first, name)
+        column_type = named[first].type if isinstance(named, Mapping) else NULLTYPE
+        transforms, lookup = resolve_lookup(rest, first, name, column_type)
         return Path((), first, transforms, lookup)
     return resolve(model, name)
 
@@ -233,7 +244,7 @@ def _value(value: Any, entity: Any) -> Any:
 
 
 def _holds_sql(values: Sequence[Any]) -> bool:
-    return any(isinstance(item, Expression) or hasattr(item, "__clause_element__") for item in values)
+    return any(_stands_for_sql(item) for item in values)
 
 
 def _resolved(value: Any, ground: Ground, crossed: Crossed) -> Any:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstanceState
 from sqlalchemy.types import NULLTYPE, TupleType, TypeEngine
 
 from fastapix5.exceptions import Error, did_you_mean
-from fastapix5.repositories.kinds import element_of, is_sql, kind_of
+from fastapix5.repositories.kinds import check_type, element_of, is_sql, kind_of
 from fastapix5.repositories.vocabulary import (
     Lookup,
     Operand,
@@ -51,7 +51,8 @@ class UnknownPath(Error):
 
     def __str__(self) -> str:
         guess = did_you_mean(self.part, self.known)
-        return f'{self.owner} has no "{self.part}" ("{self.path}").{guess} Known: {", ".join(sorted(self.known))}.'
+        known = f" Known: {', '.join(sorted(self.known))}." if self.known else ""
+        return f'{self.owner} has no "{self.part}" ("{self.path}").{guess}{known}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Path:
         lookup = self.lookup.on(kind_of(getattr(element_of(column), "type", None))) or self.lookup
         value = self._keys(value)
         lookup.check(value)
+        self._check_types(value)
         return lookup.make(column, value)
 
     def check(self, value: Any) -> None:
@@ -105,7 +107,16 @@ class Path:
         Raises:
             ValueError: The error names the lookup.
         """
-        self.lookup.check(self._keys(value))
+        value = self._keys(value)
+        self.lookup.check(value)
+        self._check_types(value)
+
+    def _check_types(self, value: Any) -> None:
+        if is_sql(value) or not self.lookup.is_typed or self.lookup.operand in (Operand.TEXT, Operand.BOOLEAN):
+            return
+        where = "__".join(part for part in (self.attribute, *(found.name for found in self.transforms)))
+        for item in (value,) if self.lookup.operand is Operand.VALUE else value:
+            check_type(self.compared, item, where)
 
     def meets_null(self, value: Any) -> bool:
         """Whether the condition holds for a row that is not there."""
@@ -128,6 +139,28 @@ class Path:
         if None in key:
             raise ValueError(f"This {type(value).__name__} was never saved, so no row can refer to it.")
         return key if self.attribute == "pk" else key[0]
+
+
+def resolve_value(model: type[Any], path: str) -> tuple[tuple[str, ...], str, tuple[Transform, ...]]:
+    """Resolve a name that stands for a value: ``origin__dep_time__year``.
+
+    Returns:
+        The relations to cross, the attribute, and what to make of it.
+
+    Raises:
+        UnknownPath: Some part of it is not there; the error says what is known.
+    """
+    relations, attribute, rest, owner = walk(model, path)
+    transforms, current = [], type_of(owner, attribute)
+    for position, name in enumerate(rest):
+        transform = transform_on(name, kind_of(current))
+        if transform is None:
+            above = "__".join([f"{owner.__name__}.{attribute}", *rest[:position]])
+            known = tuple(found for found in fitting(kind_of(current)) if transform_on(found, kind_of(current)))
+            raise UnknownPath(path, "__".join(rest[position:]), above, known, current)
+        transforms.append(transform)
+        current = transform.returns
+    return relations, attribute, tuple(transforms)
 
 
 def resolve(model: type[Any], path: str) -> Path:

@@ -56,8 +56,10 @@ class Shaping(Description[M, R]):
         return self._narrowed(~Q(*conditions, **lookups))
 
     def _narrowed(self, condition: Q) -> Self:
-        check_names(condition, self.model, self.annotation_names())
-        return replace(self, conditions=(*self.conditions, frozen(condition)))
+        # An iterator among the values is read once: here.
+        kept = frozen(condition)
+        check_names(kept, self.model, self.annotation_names())
+        return replace(self, conditions=(*self.conditions, kept))
 
     def at(self, *instances: M) -> Self:
         """The rows of these objects, and no others."""

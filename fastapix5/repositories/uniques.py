@@ -72,6 +72,6 @@ def is_comparable(column: Any, value: Any) -> bool:
     if isinstance(kind, (CHAR, NCHAR, CITEXT)) or getattr(kind, "collation", None):
         return False
     python = next((python for sql, python in COMPARABLE if isinstance(kind, sql)), None)
-    if python is None or not isinstance(value, python):
+    if python is None or not (isinstance(value, python) if python is enum.Enum else type(value) is python):
         return False
     return not isinstance(value, dt.datetime) or (value.tzinfo is not None) == kind.timezone

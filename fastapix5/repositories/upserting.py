@@ -57,7 +57,9 @@ async def insert_or(
     mapper, rows = writer.mapper, all_rows(queryset)
     connection = await writer.session.connection(bind_arguments={"mapper": mapper})
     insert = INSERTS.get(connection.dialect.name)
-    if insert is None or not upserts_directly(mapper) or any(found.brings_others(mapper) for found in given):
+    # SQLite has no INSERT ... DEFAULT VALUES ON CONFLICT.
+    flushed = any(not found.data or found.brings_others(mapper) for found in given)
+    if insert is None or flushed or not upserts_directly(mapper):
         return [instance for found in given for instance in await _write_one(rows, writer, conflict, found)]
     keys = await Inserts(rows, writer, conflict, insert, given).run(size)
     distinct = list(dict.fromkeys(keys.values()))

@@ -73,6 +73,7 @@ class Lookup:
         takes_none: Whether None is a value.
         needs: Why a viewset offers it on PostgreSQL only, ``{}`` being the other database; empty where any will do.
         others: The same lookup for columns of other types.
+        is_typed: Whether values must be such as the column holds; a project's own lookup takes what it likes.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Lookup:
     takes_none: bool = True
     needs: str = ""
     others: tuple[Lookup, ...] = ()
+    is_typed: bool = True
 
     def on(self, kind: Kind) -> Lookup | None:
         """The lookup for a column of this kind, or None where it does not fit."""
@@ -267,7 +269,7 @@ def register_lookup(name: str, make: Make, *, operand: Operand = Operand.VALUE) 
         )
     if is_lookup(name):
         raise ImproperlyConfigured("register_lookup", f'"{name}" is taken.', "Choose another name.")
-    LOOKUPS[name] = Lookup(name, operand, make)
+    LOOKUPS[name] = Lookup(name, operand, make, is_typed=False)
 
 
 def is_lookup(name: str) -> bool:

@@ -26,7 +26,7 @@ from fastapix5.exceptions import (
 from fastapix5.settings import override_settings
 from tests.conformance.cases import plain, undone
 from tests.conformance.conftest import on_postgresql, on_sqlite
-from tests.conformance.models import NOW, Stop, Ticket
+from tests.conformance.models import NOW, Booking, Craft, Glider, Seat, Stop, Ticket
 from tests.conformance.rows import AIRLINE, KEYS, TABLES, Row, Test, flights_of, key_of, known, plane_of
 
 pytestmark = pytest.mark.anyio
@@ -634,6 +634,47 @@ async def test_writes_between_streamed_rows_commit_themselves(written: None, sco
                 raise RuntimeError("stop")
     assert seen == [1, 2, 3]
     assert [row["price"] for row in await committed(Ticket)] == [1, 2, 3, 50]
+
+
+async def test_related_objects_are_values_too(scope: None) -> None:
+    """Of a composite key as well: every write takes the object for its foreign key's columns."""
+    bookings, place = Repository(Booking).objects, ("coach", 10)
+
+    async def places() -> dict[int, Any]:
+        return {row["id"]: (row["cabin"], row["number"]) for row in await stored(Booking)}
+
+    async with undone():
+        seat = await Repository(Seat).objects.get(pk=place)
+        await bookings.create(id=50, passenger="z", seat=seat)
+        await bookings.bulk_create([Booking(id=51, passenger="z", seat=seat)])
+        await bookings.bulk_create([{"id": 52, "passenger": "z", "seat": seat}])
+        made, created = await bookings.get_or_create(seat=seat, passenger="new", defaults={"id": 53})
+        assert (created, await bookings.get_or_create(seat=seat, passenger="new")) == (True, (made, False))
+        await bookings.update_or_create(id=1, defaults={"seat": seat})
+        await bookings.upsert({"id": 2, "passenger": "Bob", "seat": seat}, unique_fields=["id"])
+        (third,) = await bookings.filter(id=3)
+        third.seat = seat
+        assert await bookings.bulk_update([third], ["seat"]) == 1
+        assert await bookings.filter(id=4).update(seat=seat) == 1
+        assert await places() == dict.fromkeys([1, 2, 3, 4, 50, 51, 52, 53], place)
+        assert await bookings.filter(seat=seat).count() == 8
+        assert await bookings.filter(id=4).update(seat=None) == 1
+        assert (await places())[4] == (None, None)
+
+
+async def test_inherited_columns_are_written_where_they_are(scope: None) -> None:
+    """In the tables of the class and of its base, and under each of their names."""
+    gliders = Repository(Glider).objects
+    async with undone():
+        await gliders.create(id=50, label="x", weight=1, span=2)
+        await gliders.bulk_create([Glider(id=51, label="y", span=3), Glider(id=52, label="y", span=4)])
+        assert await gliders.filter(id__gte=50).update(label="z", span=F("span") + 1) == 3
+        assert await gliders.filter(id=50).update(mass=F("mass") + 6) == 1
+        written = await gliders.filter(id__gte=50).order_by("id").values_list("id", "label", "weight", "span")
+        assert written == [(50, "z", 7, 3), (51, "z", None, 4), (52, "z", None, 5)]
+        assert await Repository(Craft).objects.filter(id__gte=50).values_list("kind", flat=True) == ["glider"] * 3
+        assert await gliders.filter(id__gte=51).delete() == 2
+        assert [row["id"] for row in await stored(Craft)] == [1, 2, 3, 4, 50]
 
 
 # Locks

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import decimal
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, event, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fastapix5.access import Access
 from fastapix5.db import atomic, get_engine, get_session, session_scope
@@ -24,6 +26,7 @@ from fastapix5.exceptions import (
     TypeViolation,
     UniqueViolation,
 )
+from fastapix5.models import SoftDeleteMixin, TimestampMixin, VersionMixin
 from fastapix5.repositories import Condition, F, Q, QuerySet, Repository, UnknownPath, register_policy, unrestricted
 from tests.repositories.models import (
     LATER,
@@ -496,6 +499,34 @@ async def test_models_that_a_flush_must_write_have_conflicts_too(scope: None) ->
     assert (len(boxes), await objects(Thing).count()) == (1, 1)
 
 
+async def test_wide_and_empty_rows_are_inserted_too(scope: None) -> None:
+    """Rows without a value, and more arguments in one batch than a statement takes."""
+    assert len(await objects(Author).bulk_create([{}, Author()])) == 2
+    assert len(await objects(Author).bulk_create([{}, Author(name="x")], on_conflict="ignore")) == 2
+    book = Book(title="new", author=Author(name="new too"))
+    assert await objects(Book).bulk_create([book], on_conflict="ignore") == [book]
+    assert book.author is not None
+    assert book.author_id == book.author.id
+
+    class Base(DeclarativeBase):
+        pass
+
+    names = [f"c{number}" for number in range(60)]
+    columns = [Column(name, Integer) for name in names]
+
+    class Wide(Base):
+        __table__ = Table("wide", Base.metadata, Column("id", Integer, primary_key=True), *columns)
+
+    async with get_engine().begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    rows = [dict.fromkeys(names, number) for number in range(600)]
+    created = await objects(Wide).bulk_create(rows, batch_size=10_000)
+    again = [{"id": wide.id, **row} for wide, row in zip(created, rows, strict=True)]
+    updated = await objects(Wide).bulk_create(again, 10_000, "update", unique_fields=["id"])
+    assert updated == created
+    assert await objects(Wide).bulk_update(updated, names, batch_size=10_000) == 600
+
+
 # upsert
 
 
@@ -738,6 +769,111 @@ async def test_a_bulk_update_passes_over_rows_out_of_reach(reader: None) -> None
     assert get_session().is_modified(books[0])
     get_session().expunge_all()
     assert (await column(Book, "pages", "author_id"))[0] == (100, 1)
+
+
+# Models with mixins
+
+
+class Mixed(DeclarativeBase):
+    pass
+
+
+class Note(SoftDeleteMixin, TimestampMixin, VersionMixin, Mixed):
+    """Everything that updates raise, and rows that are hidden."""
+
+    __tablename__ = "note"
+    __table_args__ = (Index("by_slug_and_lang", "slug", "lang", unique=True),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    slug: Mapped[str] = mapped_column(String(20))
+    lang: Mapped[Color] = mapped_column(default=Color.RED)
+    kind: Mapped[str] = mapped_column(String(10), default="note")
+    __mapper_args__ = {"polymorphic_on": kind, "polymorphic_identity": "note"}
+
+
+class Memo(Note):
+    """Its rows stand in two tables."""
+
+    __tablename__ = "memo"
+
+    id: Mapped[uuid.UUID] = mapped_column(ForeignKey(Note.id), primary_key=True)
+    size: Mapped[int]
+    __mapper_args__ = {"polymorphic_identity": "memo"}
+
+
+class Page(SoftDeleteMixin, TimestampMixin, VersionMixin, Mixed):
+    """The same in one table."""
+
+    __tablename__ = "Page Table"
+
+    id: Mapped[uuid.UUID] = mapped_column("Id", primary_key=True, default=uuid.uuid4)
+    slug: Mapped[str] = mapped_column("Slug", String(20), unique=True)
+    size: Mapped[int] = mapped_column(default=0)
+
+
+@pytest.fixture
+async def mixed(database: str) -> AsyncIterator[None]:
+    """A scope on the tables of these models."""
+    async with get_engine().begin() as connection:
+        await connection.run_sync(Mixed.metadata.create_all)
+    async with session_scope():
+        yield
+
+
+@pytest.mark.parametrize("model", [Page, Memo])
+async def test_every_write_raises_version_and_time(mixed: None, model: type[Any]) -> None:
+    """update, bulk_update and upsert, of a model in one table and of one in two."""
+    rows = objects(model)
+    first, second = await rows.bulk_create([{"slug": "a", "size": 1}, model(slug="b", size=1)])
+    assert first.created_at == first.updated_at
+    assert (first.version, second.version) == (1, 1)
+    before = first.updated_at
+    assert await rows.filter(slug="a").update(size=F("size") + 1) == 1
+    assert (first.size, first.version) == (2, 2)
+    assert first.updated_at > before
+    assert await column(model, "version") in ([2, 1], [1, 2])
+    first.size = second.size = 9
+    before = first.updated_at
+    assert await rows.bulk_update([first, second], ["size"]) == 2
+    assert (first.version, second.version) == (3, 2)
+    assert first.updated_at > before
+    before = first.updated_at
+    assert await rows.upsert({"id": first.id, "slug": "c", "size": 10}, ["id"]) is first
+    assert (first.slug, first.size, first.version) == ("c", 10, 4)
+    assert first.updated_at > before
+    first.size = 11
+    await get_session().flush()
+    assert sorted(await column(model, "size", "version")) == [(9, 2), (11, 5)]
+
+
+async def test_hidden_rows_keep_their_unique_values(mixed: None) -> None:
+    """They are neither updated nor found, and what hid them is returned."""
+    rows = objects(Page)
+    page = await rows.create(slug="a")
+    gone = await rows.returning("slug").delete()
+    assert gone == [{"slug": "a"}]
+    assert await rows.delete() == 0
+    with pytest.raises(UniqueViolation):
+        await rows.upsert({"slug": "a", "size": 2}, ["slug"])
+    with pytest.raises(UniqueViolation):
+        await rows.get_or_create(slug="a")
+    assert await rows.bulk_create([{"slug": "a"}, {"slug": "b"}], on_conflict="ignore") == await rows.all()
+    page.size = 3
+    assert await rows.bulk_update([page], ["size"]) == 0
+    get_session().expunge_all()
+    assert await Repository(Page).all_objects.count() == 2
+    hidden = await rows.returning().delete()
+    assert [(found.slug, found.deleted_at is not None) for found in hidden] == [("b", True)]
+
+
+async def test_a_unique_index_is_a_unique_key(mixed: None) -> None:
+    """Of several columns too, an enum among them; on a model in two tables only one by one."""
+    memos = await objects(Note).bulk_create(
+        [{"slug": "a"}, {"slug": "a", "lang": Color.BLUE}], on_conflict="update", unique_fields=["slug", "lang"]
+    )
+    assert len(memos) == 2
+    note, created = await objects(Note).get_or_create(slug="a", lang=Color.BLUE)
+    assert (note, created) == (memos[1], False)
 
 
 # A session given from outside
