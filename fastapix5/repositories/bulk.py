@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapper
 from fastapix5.exceptions import StaleVersion
 from fastapix5.repositories.adding import add_all
 from fastapix5.repositories.conflicts import conflict_of
-from fastapix5.repositories.givens import give, placed
+from fastapix5.repositories.givens import give, leave_collections, placed
 from fastapix5.repositories.guards import KEYS_PER_STATEMENT, chunked, in_lock_order
 from fastapix5.repositories.naming import column_values, key_names, version_name
 from fastapix5.repositories.reading import Reading
@@ -52,6 +52,7 @@ async def bulk_create(
     given = give(writer.mapper, objs)
     if not given:
         return []
+    leave_collections(writer.mapper, given)
     async with writer.all_or_nothing():
         if conflict is None:
             return await add_all(queryset, writer, given, size)

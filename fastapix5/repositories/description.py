@@ -15,7 +15,7 @@ from typing_extensions import TypeVar
 
 from fastapix5.models import not_deleted
 from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
-from fastapix5.repositories.conditions import Condition, Ground, Q, leaves, to_sql
+from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, leaves, to_sql
 from fastapix5.repositories.expressions import Expression, Ordering
 from fastapix5.repositories.loading import Loading
 from fastapix5.repositories.policies import policy_condition, related_condition
@@ -160,6 +160,8 @@ class Description(Generic[M, R]):
                 of_groups = annotation.of_groups
                 names = _of_groups(entity, found) if of_groups else RowNames(entity, related_condition, found)
                 value = value.resolve(names)
+            else:
+                value = adapted(value, entity, is_value=True)
             found[annotation.name] = value
         return found
 
@@ -213,7 +215,7 @@ class Description(Generic[M, R]):
         if isinstance(by, Expression):
             return [ordering.over(by.resolve(names))]
         if not isinstance(by, str):
-            return [_turned(by) if ordering.descending else by]
+            return [_with_nulls(_turned(by) if ordering.descending else by)]
         if by == "pk":
             return [ordering.over(column) for column in key_of(self.model)]
         return [ordering.over(names(by))]
@@ -322,6 +324,9 @@ class Description(Generic[M, R]):
             narrowed = replace(self, guarded=False, conditions=(Q(pk__in=these),), ordering=(), start=0, stop=None)
         names = GroupNames(self.model, related_condition, narrowed.named(), narrowed.where)
         columns = [value.resolve(names).label(name) for name, value in aggregates.items()]
+        if names.has_subqueries:
+            # They alone would come once for each of the rows.
+            columns.append(func.count())
         return select(*columns).select_from(self.model).where(*narrowed.where())
 
 
@@ -343,3 +348,11 @@ def _turned(expression: ColumnElement[Any]) -> ColumnElement[Any]:
     if expression.modifier in (operators.nulls_first_op, operators.nulls_last_op):
         inner = _turned(inner)
     return UnaryExpression(inner, modifier=turned[expression.modifier], wraps_column_expression=False)
+
+
+def _with_nulls(expression: ColumnElement[Any]) -> ColumnElement[Any]:
+    """An entry of an ORDER BY whose nulls stand where those of names do, unless it says where."""
+    modifier = getattr(expression, "modifier", None)
+    if modifier in (operators.nulls_first_op, operators.nulls_last_op) or not hasattr(expression, "nulls_last"):
+        return expression
+    return expression.nulls_first() if modifier is operators.desc_op else expression.nulls_last()

@@ -80,6 +80,21 @@ class Given:
         )
 
 
+def leave_collections(mapper: Mapper[Any], given: Iterable[Given]) -> None:
+    """Have no flush before the INSERT look for given objects in the collections that relations put them into.
+
+    A savepoint begins with a flush, which would warn of objects that are not in the session yet; the foreign key is
+    written with the object itself.
+    """
+    for found in given:
+        for name, value in found.related(mapper).items():
+            if is_to_one(mapper, name):
+                state = inspect(value)
+                for other in mapper.relationships[name]._reverse_property:  # noqa: SLF001 (back_populates, or a backref)
+                    state.committed_state.pop(other.key, None)
+                    vars(state).get("_pending_mutations", {}).pop(other.key, None)
+
+
 def give(mapper: Mapper[Any], objs: Iterable[Any]) -> list[Given]:
     """Check what was given.
 

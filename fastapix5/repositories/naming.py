@@ -18,7 +18,7 @@ KEY = "pk"
 
 
 def given_values(mapper: Mapper[Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``data`` by attribute: ``pk`` is the attributes of the primary key.
+    """``data`` by attribute: ``pk`` is the attributes of the primary key, and a synonym what it stands for.
 
     Raises:
         UnknownPath: A name is no attribute.
@@ -27,6 +27,8 @@ def given_values(mapper: Mapper[Any], data: Mapping[str, Any]) -> Mapping[str, A
     if KEY in data and KEY not in mapper.all_orm_descriptors:
         rest = {name: value for name, value in data.items() if name != KEY}
         data = {**rest, **_key_values(mapper, data[KEY])}
+    if any(name in mapper.synonyms for name in data):
+        data = {mapper.synonyms[name].name if name in mapper.synonyms else name: value for name, value in data.items()}
     for name in data:
         if not is_written(mapper, name):
             _refuse(mapper, name)

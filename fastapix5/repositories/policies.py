@@ -36,7 +36,9 @@ _policies: dict[type[Any], _Registered] = {}
 _readings: dict[type[Any], list[Granted]] = {}
 _of_repositories: set[Any] = set()
 _asking: ContextVar[frozenset[type[Any]]] = ContextVar("fastapix5_asking_a_policy", default=frozenset())
-_lifted: ContextVar[frozenset[type[Any]]] = ContextVar("fastapix5_lifted_policies", default=frozenset())
+NONE_LIFTED: tuple[frozenset[type[Any]], ...] = (frozenset(),)
+# One entry for each ``unrestricted`` that the running code is inside of, and the first for none.
+_lifted: ContextVar[tuple[frozenset[type[Any]], ...]] = ContextVar("fastapix5_lifted_policies", default=NONE_LIFTED)
 
 
 class unrestricted:  # noqa: N801 (it reads as a verb: with unrestricted(Flight))
@@ -50,15 +52,16 @@ class unrestricted:  # noqa: N801 (it reads as a verb: with unrestricted(Flight)
         if not models:
             raise TypeError("unrestricted() lifts policies by name: unrestricted(Flight).")
         self.models = frozenset(mapper_of(model).class_ for model in models)
-        self._before: list[frozenset[type[Any]]] = []
+
+    # What was lifted before stands in the context, not here: several tasks may be inside one of these at once.
 
     def __enter__(self) -> Self:
-        self._before.append(_lifted.get())
-        _lifted.set(self._before[-1] | self.models)
+        before = _lifted.get()
+        _lifted.set((*before, before[-1] | self.models))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _lifted.set(self._before.pop())
+        _lifted.set(_lifted.get()[:-1] or NONE_LIFTED)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -137,7 +140,7 @@ def policy_condition(entity: Any, *, related: bool = False) -> ColumnElement[boo
     # What holds for a class holds for its subclasses.
     mro, asking = inspect(entity).mapper.class_.__mro__, _asking.get()
     classes = [cls for cls in mro if cls in _policies and cls not in asking]
-    if not classes or not _lifted.get().isdisjoint(mro):
+    if not classes or not _lifted.get()[-1].isdisjoint(mro):
         return None
     registered, access = [_policies[cls] for cls in classes], current_access.get()
     if access is None:

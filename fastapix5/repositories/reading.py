@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
-from typing import Any, Self, TypeVar, cast, overload
+from typing import Any, NoReturn, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, Table, UniqueConstraint, inspect, select
@@ -34,6 +34,13 @@ class Reading(Shaping[M, R]):
 
     def __await__(self) -> Generator[Any, None, list[R]]:
         return self.all().__await__()
+
+    def __iter__(self) -> NoReturn:
+        # Without it Python would call __getitem__ for ever.
+        raise TypeError("A queryset asks the database: write `async for row in queryset`, or await it.")
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("Whether a queryset has rows, the database knows: write `await queryset.exists()`.")
 
     @overload
     def __getitem__(self, item: slice) -> Self: ...
@@ -175,7 +182,7 @@ class Reading(Shaping[M, R]):
         if not aggregates:
             return {}
         rows = await self._execute(self.aggregate_statement(aggregates))
-        return dict(zip(aggregates, rows[0], strict=True))
+        return dict(zip(aggregates, rows[0], strict=False))
 
     async def as_schema(self, schema: type[S] | Read) -> list[S]:
         """Every row as an instance of ``schema``: only its columns, its relations in a fixed number of statements.

@@ -261,7 +261,10 @@ class Shaping(Description[M, R]):
         return found
 
     def _showing(self, kind: Kind, names: Iterable[str]) -> Any:
-        names = tuple(names)
+        given = tuple(names)
+        names = tuple(dict.fromkeys(given))
+        if len(names) < len(given) and kind is not Kind.DICT:
+            raise ValueError("values_list() takes each name once.")
         for name in names:
             self.find(name)
         return replace(self, shown=Shown(kind, names, self.shown.groups))

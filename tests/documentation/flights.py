@@ -45,8 +45,11 @@ class FlightsReader(Reader):
         super().__init__("page")
         self._runner = self._open.enter_context(asyncio.Runner())
         self._listening: Any = PostgreSQLStatements() if database == "PostgreSQL" else SQLiteStatements()
-        urls = self._make_on_postgresql() if database == "PostgreSQL" else self._make_files()
-        settings.configure(DATABASES=urls)
+        self._make = self._make_on_postgresql if database == "PostgreSQL" else self._make_files
+
+    def prepare(self) -> None:
+        """Load the flights."""
+        settings.configure(DATABASES=self._make())
         self._lookups = dict(LOOKUPS)
         self._open.callback(self._end)
         self._open.enter_context(self._listening)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import sys
 import traceback
 import warnings
 from multiprocessing.connection import Connection
@@ -28,6 +30,9 @@ def problem_of(page: Path, timeout: float = 60) -> str | None:
         found: str | None = receiver.recv() if receiver.poll(timeout) else f"It took longer than {timeout} s."
     except EOFError:
         found = "Its process has ended without a word."
+    # It stops its servers where it is asked to end.
+    process.join(5)
+    process.terminate()
     process.join(5)
     process.kill()
     return found
@@ -35,6 +40,7 @@ def problem_of(page: Path, timeout: float = 60) -> str | None:
 
 def _run(page: Path, sender: Connection) -> None:
     warnings.simplefilter("error")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for name in [name for name in os.environ if name.startswith("FASTAPIX5_") or name == "DATABASE_URL"]:
         del os.environ[name]
     try:

@@ -33,6 +33,7 @@ def run_page(page: Path) -> dict[Block, str]:
 def _run(page: Path, chain: Sequence[Path], reader: Reader) -> dict[Block, str]:
     found: dict[Block, str] = {}
     try:
+        reader.prepare()
         blocks = [block for part in chain for block in blocks_of(part) if block.is_run]
         if any(block.language == "sql" for block in blocks):
             reader.trace()

@@ -331,6 +331,11 @@ async def test_mappings_and_objects_are_created_alike(scope: None) -> None:
     bob = await objects(Author).get(id=4)
     books = await objects(Book).bulk_create([{"title": "a", "author": bob}, Book(title="b", author=bob)])
     assert [book.author_id for book in books] == [4, 4]
+    async with atomic():
+        inside = await objects(Book).bulk_create([Book(title="c", author=bob)])
+        assert inside[0].author is bob
+        again = await objects(Book).bulk_create([Book(title="d", author=bob)], on_conflict="ignore")
+    assert (inside[0].author_id, again[0].author_id) == (4, 4)
     with pytest.raises(NotNullViolation) as caught:
         await objects(Defaults).bulk_create([{"word": None}])
     assert caught.value.fields == ("word",)
