@@ -215,7 +215,9 @@ def adapted(expression: ColumnElement[Any], entity: Any, *, is_value: bool = Fal
     model = found.mapper.class_
     row = select(expression if is_value else literal_column("1")).select_from(model)
     row = row.where(same_row(model, entity)).correlate(entity)
-    return _unadapted(row.scalar_subquery() if is_value else row.where(expression).exists())
+    same: ColumnElement[Any] = row.scalar_subquery() if is_value else row.where(expression).exists()
+    kept: ColumnElement[Any] = _unadapted(same)
+    return kept
 
 
 def _unadapted(expression: Any) -> Any:

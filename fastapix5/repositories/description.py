@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
@@ -205,10 +206,13 @@ class Description(Generic[M, R]):
         columns = [names(name) for name in self.unique or ()]
         return statement.ext(distinct_on(*columns)) if columns else statement.distinct()
 
-    def order(self) -> list[Any]:
-        """The entries of the ORDER BY."""
-        names = self._names() if self.ordering else None
-        return [entry for ordering in self.ordering for entry in self._entries(ordering, names)]
+    def order(self, labels: Mapping[str, Any] | None = None) -> list[Any]:
+        """The entries of the ORDER BY; by the labels of annotations, where the statement shows them."""
+        if not self.ordering:
+            return []
+        names = self._names()
+        shown = {name: [label] for name, label in (labels or {}).items()}
+        return [entry for ordering in self.ordering for entry in self._ends(ordering, names, shown)]
 
     def _entries(self, ordering: Ordering, names: Any) -> list[Any]:
         by = ordering.by
@@ -240,16 +244,16 @@ class Description(Generic[M, R]):
         skip_locked, nowait = self.lock.skip_locked, self.lock.nowait
         return statement.with_for_update(of=self.model, skip_locked=skip_locked, nowait=nowait)
 
-    def _rows(self) -> Select[Any]:
-        statement = select(self.model).where(*self.where()).order_by(*self.order())
+    def _rows(self, labels: Mapping[str, Any] | None = None) -> Select[Any]:
+        statement = select(self.model).where(*self.where()).order_by(*self.order(labels))
         if self.unique:
             statement = self._distinct(statement, self._names())
         return self.cut(statement)
 
     def objects_statement(self) -> Select[Any]:
         """The SELECT of objects, with what they come with and their annotations."""
-        named = self.named()
-        return self.statement().add_columns(*(value.label(name) for name, value in named.items()))
+        labels = {name: value.label(name) for name, value in self.named().items()}
+        return self._locked(self._rows(labels)).add_columns(*labels.values())
 
     def value_names(self) -> tuple[str, ...]:
         """The names of the values that each row shows."""
@@ -285,7 +289,7 @@ class Description(Generic[M, R]):
             return [names(name).label(name)]
         return [column.label(f"pk__{place}") for place, column in enumerate(key_of(self.model))]
 
-    def _ends(self, ordering: Ordering, names: RowNames, columns: dict[str, list[Any]]) -> list[Any]:
+    def _ends(self, ordering: Ordering, names: RowNames, columns: Mapping[str, list[Any]]) -> list[Any]:
         """An entry of the ORDER BY: by the value that is shown, where it is."""
         if isinstance(ordering.by, str) and ordering.by in columns:
             return [ordering.over(column) for column in columns[ordering.by]]
@@ -323,7 +327,7 @@ class Description(Generic[M, R]):
             these = self._rows().with_only_columns(*key_of(self.model), maintain_column_froms=True).correlate(None)
             narrowed = replace(self, guarded=False, conditions=(Q(pk__in=these),), ordering=(), start=0, stop=None)
         names = GroupNames(self.model, related_condition, narrowed.named(), narrowed.where)
-        columns = [value.resolve(names).label(name) for name, value in aggregates.items()]
+        columns: list[Any] = [value.resolve(names).label(name) for name, value in aggregates.items()]
         if names.has_subqueries:
             # They alone would come once for each of the rows.
             columns.append(func.count())

@@ -96,7 +96,10 @@ def register_policy(
     outranks = known is not None and of_repository and not known.of_repository
     if known is None or outranks or _is_anew(known.source, source):
         _policies[model] = _Registered(policy, source, of_repository, requires_access)
-    elif known.source != source:
+    elif known.source == source:
+        # A subclass may ask for more than the class whose policy it inherits.
+        _policies[model] = replace(known, requires_access=known.requires_access or requires_access)
+    else:
         raise ImproperlyConfigured(
             where,
             f"{model.__name__} has another row policy already ({_name(known.source)}).",

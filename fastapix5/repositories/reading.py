@@ -278,7 +278,7 @@ class Reading(Shaping[M, R]):
         found = []
         for row in rows:
             for place, name in enumerate(names, start=1):
-                setattr(row[0], name, row[place])
+                object.__setattr__(row[0], name, row[place])  # SQLModel's own takes only fields.
             found.append(row[0])
         self.loads.put_in_order(found)
         return found

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper
 from typing_extensions import TypeVar
 
 from fastapix5.access import Access
+from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.models import soft_deletes
 from fastapix5.repositories.conditions import Condition
 from fastapix5.repositories.policies import mark_repository_policy, register_policy
@@ -62,6 +63,9 @@ class Repository(Generic[M, Rows]):
     def _register_policy(cls, model: type[Any]) -> None:
         """Make the class's own row policy the model's."""
         if cls.row_policy is Repository.row_policy:
+            if cls.policy_requires_access:
+                where = f"{cls.__qualname__}.policy_requires_access"
+                raise ImproperlyConfigured(where, "There is no row_policy that could need an access.", "Write one.")
             return
 
         def policy(access: Access) -> Condition | None:
@@ -130,7 +134,7 @@ class Repository(Generic[M, Rows]):
         """Delete the row of ``instance``; with ``SoftDeleteMixin`` it is hidden, by one UPDATE, and stays.
 
         Raises:
-            DoesNotExist: The row is gone, or hidden already.
+            DoesNotExist: The row is gone, out of reach, or hidden already.
             StaleVersion: The row was changed since it was read.
             ProtectedRow: Other rows still refer to it.
         """
@@ -140,7 +144,7 @@ class Repository(Generic[M, Rows]):
         """Delete the row of ``instance`` for good, whether it is hidden or not.
 
         Raises:
-            DoesNotExist: The row is gone.
+            DoesNotExist: The row is gone, or out of reach.
             StaleVersion: The row was changed since it was read.
             ProtectedRow: Other rows still refer to it.
         """

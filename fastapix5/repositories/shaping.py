@@ -147,7 +147,7 @@ class Shaping(Description[M, R]):
         return replace(self, loads=self.loads.fetch(self.model, names))
 
     def only(self, *names: str) -> Self:
-        """Load these columns, and the key; others raise when touched. A second ``only`` replaces the first.
+        """Load these columns, the key and a version; others raise when touched. A second ``only`` replaces the first.
 
         Raises:
             UnknownPath: A name is no column.
@@ -190,11 +190,16 @@ class Shaping(Description[M, R]):
 
         Raises:
             UnknownPath: An expression names what is not there.
-            ValueError: A name is the model's already.
+            ValueError: A name is the model's already, or begins with an underscore.
         """
         found = self
         for name, value in values.items():
-            if name in attribute_names(self.mapper) or name == "pk":
+            if (
+                name in attribute_names(self.mapper)
+                or name == "pk"
+                or hasattr(self.model, name)
+                or name.startswith("_")
+            ):
                 raise ValueError(f"{self.model.__name__} has an attribute {name!r}: annotate under another name.")
             if (
                 not isinstance(value, Expression)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Null, inspect
 from sqlalchemy.orm.attributes import set_committed_value
 
 from fastapix5.db.errors import translated
-from fastapix5.exceptions import DoesNotExist, StaleVersion
+from fastapix5.exceptions import DoesNotExist, RowPolicyViolation, StaleVersion
 from fastapix5.models import DELETED_AT, not_deleted, soft_deletes, utc_now
 from fastapix5.repositories.guards import Guard
 from fastapix5.repositories.naming import are_columns, given_values
@@ -94,11 +94,12 @@ class Writer(Guard[M], Generic[M]):
     async def _hide(self, instance: M) -> None:
         if writes_directly(self.mapper) and not inspect(instance).modified:
             hidden = {DELETED_AT: utc_now()}
-            statement = update_object(self.mapper, instance, hidden).where(not_deleted(self.model))
+            statement = update_object(self.mapper, instance, hidden).where(not_deleted(self.model), *self._reach())
             if not await self.write(statement, hidden):
                 raise DoesNotExist(self.model.__name__)
             return
         async with self.unit(directly=False):
+            await self._check_there(instance)
             if inspect(instance).dict.get(DELETED_AT) is not None:
                 raise DoesNotExist(self.model.__name__)
             assign(instance, DELETED_AT, utc_now())
@@ -114,13 +115,26 @@ class Writer(Guard[M], Generic[M]):
         """Delete the row of ``instance``; see ``Repository.purge``."""
         if not deletes_directly(self.mapper):
             async with self.unit(directly=False):
+                await self._check_there(instance)
                 await self.remove(instance)
             return
         here = key_condition(self.model, instance)
-        if not await self.delete_where([here]):
+        if not await self.delete_where([here, *self._reach()]):
             raise DoesNotExist(self.model.__name__)
         if instance in self.session:
             self.session.expunge(instance)
+
+    def _reach(self) -> Sequence[ColumnElement[bool]]:
+        """The row policy, as far as there is one: after a delete there is no row left that could be checked."""
+        policy = self.policy
+        return () if policy is None else (policy,)
+
+    async def _check_there(self, instance: M) -> None:
+        """``check_reach`` before a delete, where a row out of reach is as good as none."""
+        try:
+            await self.check_reach(instance)
+        except RowPolicyViolation:
+            raise DoesNotExist(self.model.__name__) from None
 
     async def delete_where(self, where: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
         """Delete the rows that meet every condition in one statement; return their keys."""

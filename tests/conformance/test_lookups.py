@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from example_project.models import Airline, Airport, Flight, Plane, Weather
-from fastapix5 import F, Q, Repository
+from fastapix5 import Count, F, Q, Repository
 from fastapix5.exceptions import Error
 from fastapix5.repositories import ALIASES, LOOKUPS
 from tests.conformance.cases import plain
@@ -419,6 +420,21 @@ async def test_every_part_of_every_moment_is_python_s(scope: None) -> None:
             for value in {value for _, value in there}:
                 found = sorted(plain(await objects.filter(**{f"{column}__{name}": value})))
                 assert found == [key for key, part in there if part == value], (column, name, value)
+
+
+async def test_parts_are_values(scope: None) -> None:
+    """Whole numbers, dates and times on both engines, wherever a column's value stands."""
+    moments = Repository(Moment).objects.order_by("id")
+    for column, names in (("aware", list(PARTS)), ("naive", list(PARTS)), ("day", OF_A_DAY), ("clock", OF_A_CLOCK)):
+        for name in names:
+            found = await moments.values_list(f"{column}__{name}", flat=True)
+            expected = [None if row[column] is None else PARTS[name](row[column]) for row in MOMENTS]
+            assert [(type(value), value) for value in found] == [(type(value), value) for value in expected], name
+    months = await Repository(Flight).objects.values("date__month").annotate(n=Count("id")).order_by("-date__month")
+    counted = Counter(row["date"].month for row in TABLES[Flight])
+    assert months == [{"date__month": month, "n": counted[month]} for month in range(12, 0, -1)]
+    same = await Repository(Flight).objects.filter(date__month=F("date__day")).values_list("id", flat=True)
+    assert sorted(same) == [row["id"] for row in TABLES[Flight] if row["date"].month == row["date"].day]
 
 
 RELATIONS = [

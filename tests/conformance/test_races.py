@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import delete
 
 from fastapix5 import F, QuerySet, Repository, atomic, session_scope
 from fastapix5.db import get_engine
+from fastapix5.settings import override_settings
 from tests.conformance.models import Counter
 
 pytestmark = pytest.mark.anyio
@@ -23,6 +24,13 @@ TIMES = 40
 
 def counters() -> QuerySet[Counter]:
     return Repository(Counter).objects
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """On a busy machine fifty callers wait for long, and these tests are not about waiting."""
+    with override_settings(POOL_TIMEOUT=30.0, LOCK_TIMEOUT=30.0, STATEMENT_TIMEOUT=60.0):
+        yield
 
 
 @pytest.fixture
