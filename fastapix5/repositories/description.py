@@ -19,6 +19,7 @@ from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
 from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, annotation_in, leaves, to_sql
 from fastapix5.repositories.expressions import Expression, Ordering
 from fastapix5.repositories.loading import Loading
+from fastapix5.repositories.paths import Reach
 from fastapix5.repositories.policies import policy_condition, related_condition
 from fastapix5.schemas import Selection, key_of, mapper_of
 
@@ -151,15 +152,15 @@ class Description(Generic[M, R]):
         """The names of the annotations."""
         return [annotation.name for annotation in self.annotations]
 
-    def named(self, entity: Any = None) -> dict[str, ColumnElement[Any]]:
-        """The annotations in SQL, on the model or on an alias of it."""
+    def named(self, entity: Any = None, reach: Reach | None = related_condition) -> dict[str, ColumnElement[Any]]:
+        """The annotations in SQL, on the model or on an alias of it; ``reach`` is what narrows related rows."""
         found: dict[str, ColumnElement[Any]] = {}
         entity = self.model if entity is None else entity
         for annotation in self.annotations:
             value = annotation.value
             if isinstance(value, Expression):
                 of_groups = annotation.of_groups
-                names = _of_groups(entity, found) if of_groups else RowNames(entity, related_condition, found)
+                names = GroupNames(entity, reach, found, None) if of_groups else RowNames(entity, reach, found)
                 value = value.resolve(names)
             else:
                 value = adapted(value, entity, is_value=True)
@@ -174,6 +175,15 @@ class Description(Generic[M, R]):
             ImproperlyConfigured: It leads to many rows.
         """
         return self._names()(name)
+
+    def check_name(self, name: str) -> None:
+        """Raise what ``find`` raises, and ask no policy: nobody may have said yet who is asking.
+
+        Raises:
+            UnknownPath: The name is not there.
+            ImproperlyConfigured: It leads to many rows.
+        """
+        RowNames(self.model, None, self.named(reach=None))(name)
 
     def _names(self, entity: Any = None) -> RowNames:
         return RowNames(self.model if entity is None else entity, related_condition, self.named(entity))
@@ -346,10 +356,6 @@ class Description(Generic[M, R]):
             # They alone would come once for each of the rows.
             columns.append(func.count())
         return select(*columns).select_from(self.model).where(*narrowed.where())
-
-
-def _of_groups(entity: Any, named: dict[str, ColumnElement[Any]]) -> GroupNames:
-    return GroupNames(entity, related_condition, named, None)
 
 
 def _turned(expression: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -96,7 +96,7 @@ def check_type(column_type: TypeEngine[Any], value: Any, where: str) -> None:
     kind = kind_of(column_type)
     known = VALUES.get(kind)
     if known is None or (isinstance(value, known) and not isinstance(value, BUT.get(kind, ()))):
-        if kind is Kind.DATETIME and value.tzinfo is not None and not plain(column_type).timezone:
+        if kind is Kind.DATETIME and value.tzinfo is not None and not getattr(plain(column_type), "timezone", True):
             raise ValueError(f"{where} has no time zone: it is compared with datetime that has none.")
         return
     expected = " or ".join(found.__name__ for found in known)
