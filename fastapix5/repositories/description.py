@@ -19,8 +19,10 @@ from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
 from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, annotation_in, leaves, to_sql
 from fastapix5.repositories.expressions import Expression, Ordering
 from fastapix5.repositories.loading import Loading
+from fastapix5.repositories.lookups import Path, key_names
 from fastapix5.repositories.paths import Reach
 from fastapix5.repositories.policies import policy_condition, related_condition
+from fastapix5.repositories.vocabulary import Operand
 from fastapix5.schemas import Selection, key_of, mapper_of
 
 M = TypeVar("M")
@@ -144,7 +146,28 @@ class Description(Generic[M, R]):
             TypeError: A slice has been taken.
         """
         if self.is_sliced:
-            raise TypeError(f"Cannot {verb} once a slice has been taken.")
+            raise TypeError(f"Cannot {verb} once a slice has been taken: slice last.")
+
+    def check_as_value(self, name: str, path: Path) -> None:
+        """Refuse these rows as the value of a lookup that could make nothing of them.
+
+        Args:
+            name: The lookup, as it is written.
+            path: What it was resolved to.
+
+        Raises:
+            ValueError: They show several values, or may be several where one is taken.
+            TypeError: They are objects of another model than the one whose key is compared.
+        """
+        is_one = self.stop is not None and self.stop - self.start <= 1
+        if path.lookup.operand is Operand.VALUE and not is_one:
+            raise ValueError(f"{name} takes one row: slice the queryset, as in [:1], or write {name}__in.")
+        if not self.shows_objects and sum(self.widths()) > 1 and path.attribute != "pk":
+            raise ValueError(f"{name} takes one value of each row, and the queryset shows {len(self.value_names())}.")
+        owner = path.owner
+        is_key = self.shows_objects and owner is not None and path.attribute in ("pk", *key_names(owner))
+        if owner is not None and is_key and not (issubclass(self.model, owner) or issubclass(owner, self.model)):
+            raise TypeError(f"{name} takes rows of {owner.__name__}, not of {self.model.__name__}.")
 
     # Names
 
