@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import declared_attr
 
 import fastapix5
 
@@ -26,7 +27,8 @@ def own_methods(cls: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
         found = inspect.getattr_static(cls, name)
         function = getattr(found, "fget", None) or getattr(found, "func", None) or getattr(found, "__func__", found)
         is_ours = owner.__module__.startswith("fastapix5.")
-        if is_ours and not name.startswith("_") and inspect.isfunction(function):
+        is_column = isinstance(found, declared_attr)
+        if is_ours and not name.startswith("_") and inspect.isfunction(function) and not is_column:
             yield f"{owner.__name__}.{name}", function
 
 
