@@ -263,14 +263,7 @@ def on_commit(callback: Callback, using: str = DEFAULT) -> Awaitable[None]:
         TypeError: The callback cannot be called; a coroutine is the result of a call.
         ImproperlyConfigured: There is no such alias.
     """
-    if not callable(callback):
-        if inspect.iscoroutine(callback):
-            callback.close()  # Else Python warns that nobody awaited it.
-        raise TypeError(
-            "on_commit() takes a function without arguments, not a coroutine: write on_commit(f), not on_commit(f())."
-            if inspect.isawaitable(callback)
-            else f"on_commit() takes a function without arguments, not {callback!r}: write on_commit(f), not on_commit(f())."
-        )
+    _check_callable(callback)
     work = work_of(get_session(using))
     frames = work.frames
     if work.is_ours:
@@ -286,6 +279,18 @@ def on_commit(callback: Callback, using: str = DEFAULT) -> Awaitable[None]:
     later.add(task)
     task.add_done_callback(later.discard)
     return task
+
+
+def _check_callable(callback: object) -> None:
+    if callable(callback):
+        return
+    given = repr(callback)
+    if inspect.iscoroutine(callback):
+        callback.close()  # Else Python warns that nobody awaited it.
+        given = "a coroutine"
+    raise TypeError(
+        f"on_commit() takes a function without arguments, not {given}: write on_commit(f), not on_commit(f())."
+    )
 
 
 class _Done:

@@ -14,6 +14,7 @@ from fastapix5.repositories.fetching import all_rows, objects_by_key
 from fastapix5.repositories.givens import Given
 from fastapix5.repositories.guards import chunked
 from fastapix5.repositories.reading import Reading
+from fastapix5.repositories.refreshing import refuse_loading
 from fastapix5.repositories.writer import Writer
 
 M = TypeVar("M")
@@ -35,8 +36,10 @@ async def add_all(queryset: Reading[M, Any], writer: Writer[M], given: Sequence[
     try:
         for chunk in chunked(objects, size):
             session.add_all(chunk)
+            new = list(session.new)
             with translated(mapper):
                 await session.flush()
+            refuse_loading(*new)
         keys = list(dict.fromkeys(tuple(mapper.primary_key_from_instance(found)) for found in objects))
         await writer.check_written(keys, mapper.column_attrs.keys())
     except BaseException:

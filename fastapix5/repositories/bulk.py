@@ -53,7 +53,8 @@ async def bulk_create(
     if not given:
         return []
     leave_collections(writer.mapper, given)
-    async with writer.all_or_nothing():
+    with_others = [found.instance for found in given if found.brings_others(writer.mapper)]
+    async with writer.all_or_nothing(with_others):
         if conflict is None:
             return await add_all(queryset, writer, given, size)
         return await insert_or(queryset, writer, conflict, given, size)
@@ -109,6 +110,9 @@ async def bulk_update(
     except BaseException:
         withheld.give_back()
         raise
+    if queryset.where():
+        # Rows that the queryset leaves out are there still, and as they were.
+        withheld.give_back(but=[found.instance for found in written])
     relations = relations_of(writer.mapper, written[0].values) if written else []
     for found in written:
         let_know(writer.mapper, found.instance, found.values, relations)

@@ -17,7 +17,7 @@ from fastapix5.repositories.naming import column_of, column_values, key_names, v
 from fastapix5.repositories.reading import Reading
 from fastapix5.repositories.refreshing import Loaded, made_by_updates
 from fastapix5.repositories.storing import storable
-from fastapix5.repositories.tables import is_sql, next_version, tables_written, write_by_key
+from fastapix5.repositories.tables import Made, is_sql, next_version, tables_written, write_by_key
 from fastapix5.repositories.writer import Writer
 from fastapix5.repositories.writes import delete_statement, deletes_directly, key_in
 from fastapix5.schemas import key_of
@@ -103,14 +103,17 @@ async def update_rows(
     data = _written_values(rows, values)
     if not data:
         return 0 if fields is None else []
-    several, checked = len(rows.mapper.tables) > 1, rows.guard.checks_written(data)
+    made = Made(rows.guard, data)
+    data = made.data
+    several, checked = len(rows.mapper.tables) > 1, rows.guard.checks_written(data) or bool(made.names)
     wanted = several or checked or fields is not None or rows.loaded.any
     async with rows.guard.unit(not several and not rows.returns_objects, checks=checked):
         if not wanted:
             result = await rows.guard.execute(_update(rows, data))
             return cast("int", result.rowcount)
-        names = [*data, *made_by_updates(rows.mapper)] if rows.loaded.any else []
+        names = [*data, *made_by_updates(rows.mapper)] if rows.loaded.any else made.names
         found = await (_update_tables if several else _update_returning)(rows, data, names)
+        made.check(found)
         keys = rows.keys_of(found)
         await rows.guard.check_written(keys, data)
         rows.loaded.write(zip(keys, found, strict=True), names)

@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import BigInteger, cast, func, inspect, select
 from sqlalchemy.orm import Mapper
 
-from fastapix5.db.transactions import atomic
 from fastapix5.exceptions import UniqueViolation
 from fastapix5.repositories.expressions import Expression
 from fastapix5.repositories.reading import Reading
@@ -42,7 +41,13 @@ async def update_or_create(
     async def update(instance: M) -> M:
         return await finder.writer.update(instance, finder.values(defaults))
 
-    return await finder.update_or_create(update, lambda: finder.writer.create(finder.new_values(new)))
+    async def create() -> M:
+        values = finder.new_values(new)
+        if any(isinstance(value, Expression) for value in values.values()):
+            raise TypeError("F needs a row that is there: give create_defaults.")
+        return await finder.writer.create(values)
+
+    return await finder.update_or_create(update, create)
 
 
 class Finder(Generic[M]):
@@ -69,7 +74,7 @@ class Finder(Generic[M]):
         found = await self.rows.get_or_none()
         if found is not None:
             return found, False
-        async with atomic(self.writer.alias):
+        async with self.writer.all_or_nothing():
             return await self._create(self.rows, create)
 
     async def update_or_create(
@@ -77,7 +82,7 @@ class Finder(Generic[M]):
     ) -> tuple[M, bool]:
         """The row as ``update`` returns it, or what ``create`` makes; and whether it did."""
         locked = self.rows.select_for_update()
-        async with atomic(self.writer.alias):
+        async with self.writer.all_or_nothing():
             found, created = await locked.get_or_none(), False
             if found is None:
                 found, created = await self._create(locked, create)
@@ -87,7 +92,7 @@ class Finder(Generic[M]):
         """Look again when nobody else can create the row, and create it; who is told that it is there looks once more."""
         try:
             # Within a savepoint: the end of a whole transaction would leave the session's objects without values.
-            async with atomic(self.writer.alias):
+            async with self.writer.all_or_nothing():
                 await self._take_turn()
                 found = await rows.get_or_none()
                 return (await create(), True) if found is None else (found, False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, case, func, or_, select
@@ -17,6 +17,7 @@ from fastapix5.db.work import work_of
 from fastapix5.exceptions import ForeignKeyViolation, RowPolicyViolation
 from fastapix5.repositories.policies import policy_condition
 from fastapix5.repositories.references import Wanted, references, wanted, with_related_keys
+from fastapix5.repositories.refreshing import set_aside
 from fastapix5.repositories.writes import key_in
 from fastapix5.schemas import mapper_of
 
@@ -52,7 +53,9 @@ class Guard(Generic[M]):
         """The condition that the current access sets on the model's rows."""
         return policy_condition(self.model) if self.guarded else None
 
-    def unit(self, directly: bool = True, *, savepoint: bool = True, checks: bool = False) -> Any:
+    def unit(
+        self, directly: bool = True, *, savepoint: bool = True, checks: bool = False, flushed: Sequence[Any] = ()
+    ) -> Any:
         """A transaction, where none is open and one statement does not decide everything.
 
         Args:
@@ -60,17 +63,25 @@ class Guard(Generic[M]):
             savepoint: Whether what a check refuses is taken back in a transaction that goes on. Without, an error ends the
                 transaction, also where it is caught inside.
             checks: Whether more than the row policy is checked after the write.
+            flushed: The objects that are there already, and are written by a flush.
         """
         checked = checks or self.policy is not None
         if in_atomic(self.alias):
             if not savepoint:
                 return ended_by_errors(self.alias)
             return atomic(self.alias) if checked else nullcontext()
-        return atomic(self.alias) if checked or not directly else nullcontext()
+        return self.all_or_nothing(flushed) if checked or not directly else nullcontext()
 
-    def all_or_nothing(self) -> Any:
-        """A transaction, or a savepoint in one that is open."""
-        return atomic(self.alias)
+    def all_or_nothing(self, flushed: Sequence[Any] = ()) -> Any:
+        """A transaction, or a savepoint in one that is open; see ``unit``."""
+        return atomic(self.alias) if in_atomic(self.alias) else self._transaction(flushed)
+
+    @asynccontextmanager
+    async def _transaction(self, flushed: Sequence[Any]) -> AsyncIterator[None]:
+        """A transaction that writes nothing but what it is for: its end flushes, and the caller asked for no flush."""
+        with set_aside(self.session.sync_session, flushed):
+            async with atomic(self.alias):
+                yield
 
     async def execute(self, statement: Any, parameters: Any = None, *, deleting: bool = False) -> Any:
         """Run a statement that writes or deletes the model's rows."""

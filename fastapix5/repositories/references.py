@@ -123,6 +123,13 @@ def is_to_one(mapper: Mapper[Any], name: str) -> bool:
     return relationship is not None and relationship.direction is RelationshipDirection.MANYTOONE
 
 
+def _shown(names: Mapping[str, Any], given: Any) -> str:
+    """What was given for a related object, and, where it is a key, how to write that."""
+    if inspect(given, raiseerr=False) is not None:
+        return type(given).__name__
+    return f"{given!r}: write {next(iter(names))}={given!r}" if len(names) == 1 else repr(given)
+
+
 def related_key(mapper: Mapper[Any], name: str, related: Any) -> dict[str, Any] | None:
     """The foreign key, by attribute, that names the row of ``related``; None where the row is not there yet.
 
@@ -135,7 +142,9 @@ def related_key(mapper: Mapper[Any], name: str, related: Any) -> dict[str, Any] 
     if related is None:
         return dict.fromkeys(names)
     if not isinstance(related, target.class_):
-        raise TypeViolation(table=str(mapper.local_table), fields=(name,))
+        violation = TypeViolation(table=str(mapper.local_table), fields=(name,))
+        violation.message = f"{name} takes an object of {target.class_.__name__}, not {_shown(names, related)}."
+        raise violation
     identity = inspect(related).identity
     if identity is None:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Column, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import LoaderCallableStatus, Mapper, PassiveFlag, Session
-from sqlalchemy.orm.attributes import NO_VALUE, set_committed_value
+from sqlalchemy.orm.attributes import set_committed_value
 
 from fastapix5.repositories.references import is_to_one, related_key
 
@@ -70,7 +70,7 @@ def let_know(mapper: Mapper[Any], instance: Any, values: Mapping[str, Any], rela
         relations: The relations that may lead elsewhere now; the object forgets what they led to.
     """
     state = inspect(instance)
-    changed, known = state.committed_state, state.dict
+    changed = state.committed_state
     for name, value in values.items():
         if name not in changed:
             set_committed_value(instance, name, value)
@@ -88,6 +88,9 @@ def unload(mapper: Mapper[Any], instance: Any, relations: Iterable[str]) -> None
                 refuse_loading(instance)
                 state.session.expire(instance, [name])
 
+
+# Where SQLAlchemy keeps what was put into collections that are not loaded.
+PENDING = "_pending_mutations"
 
 # Relations that are asked by statements of their own, and never load by being touched.
 ASKED = ("dynamic", "write_only", "noload")
@@ -134,13 +137,13 @@ class Withheld:
                 if name in state.committed_state and name in state.dict:
                     self._before.append((instance, name, state.committed_state[name], state.dict[name]))
                     set_committed_value(instance, name, state.dict[name])
-            if not state.committed_state and not vars(state).get("_pending_mutations"):
+            if not state.committed_state and not vars(state).get(PENDING):
                 # There is no other way to tell the session that it need not look at the object.
                 state._commit_all(state.dict, state.session.identity_map)  # noqa: SLF001
 
-    def give_back(self, written: Iterable[Any] = ()) -> None:
-        """Have the objects changed again, but for those that were ``written``."""
-        done = {id(instance) for instance in written}
+    def give_back(self, but: Iterable[Any] = ()) -> None:
+        """Have the objects changed again, ``but`` for those that were written."""
+        done = {id(instance) for instance in but}
         for instance, name, before, value in self._before:
             if id(instance) in done:
                 continue
@@ -152,32 +155,43 @@ class Withheld:
 
 
 class _Changed:
-    """What an object was changed to, and from."""
+    """What an object was changed to, and from.
 
-    def __init__(self, session: Session, instance: Any, names: Iterable[str] | None = None) -> None:
+    Args:
+        session: Its session.
+        instance: The object.
+        relations: Whether changes of its relations are meant as well.
+    """
+
+    def __init__(self, session: Session, instance: Any, relations: bool) -> None:
         state: Any = inspect(instance)
-        names = set(state.committed_state if names is None else state.committed_state.keys() & set(names))
-        self.instance, self.state, self.session = instance, state, session
-        self.values = {name: state.dict[name] for name in names if name in state.dict}
-        self.before = {name: state.committed_state.pop(name) for name in names}
-        if not state.committed_state and not vars(state).get("_pending_mutations"):
+        names = [name for name in state.committed_state if relations or name in state.mapper.column_attrs]
+        self._session, self._instance = session, instance
+        self._values = {name: state.dict[name] for name in names if name in state.dict}
+        self._before = {name: state.committed_state.pop(name) for name in names}
+        self._pending = vars(state).pop(PENDING, {}) if relations else {}
+        if not state.committed_state and not vars(state).get(PENDING):
+            # There is no other way to tell the session that it need not look at the object.
             state._commit_all(state.dict, session.identity_map)  # noqa: SLF001
 
     def give_back(self) -> None:
-        """Have the object changed again, unless its row is gone."""
-        state = self.state
-        if self.before and self.instance in self.session and not state.was_deleted:
-            state.dict.update(self.values)
-            state.expired_attributes.difference_update(self.values)
-            state.committed_state.update(self.before)
-            state._modified_event(state.dict, None, NO_VALUE)  # noqa: SLF001 (as setting an attribute does)
+        """Have the object changed again, unless it left the session."""
+        state: Any = inspect(self._instance)
+        if self._instance not in self._session or not (self._before or self._pending):
+            return
+        state.dict.update(self._values)
+        state.expired_attributes.difference_update(self._values)
+        state.committed_state.update(self._before)
+        if self._pending:
+            vars(state).setdefault(PENDING, {}).update(self._pending)
+        state._modified_event(state.dict, None, LoaderCallableStatus.NO_VALUE)  # noqa: SLF001 (as setting an attribute does)
 
 
 @contextmanager
-def set_aside(session: Session, *flushed: Any) -> Iterator[None]:
+def set_aside(session: Session, flushed: Sequence[Any] = ()) -> Iterator[None]:
     """Have no flush within write what else was changed in the session; afterwards it is changed still, and not written.
 
-    New objects, and changes of relations, go along where what is flushed may lead to them.
+    What is flushed takes new objects and the changes of relations along, where its own relations were changed.
 
     Args:
         session: The session.
@@ -185,26 +199,29 @@ def set_aside(session: Session, *flushed: Any) -> Iterator[None]:
     """
     alone = not any(_leads_on(instance) for instance in flushed)
     kept = {id(instance) for instance in flushed}
-    changed = [
-        _Changed(session, found, None if alone else inspect(found).mapper.column_attrs.keys())
-        for found in session.dirty
-        if id(found) not in kept
-    ]
-    new = [found for found in session.new if alone and id(found) not in kept]
-    session._new = {state: found for state, found in session._new.items() if not alone or id(found) in kept}
+    changed = [_Changed(session, found, alone) for found in session.dirty if id(found) not in kept]
+    # The session has no way to part with new objects for a while: expunging them would tell listeners.
+    new: dict[Any, Any] = {state: found for state, found in session._new.items() if alone and id(found) not in kept}  # noqa: SLF001
+    deleted: dict[Any, Any] = {state: found for state, found in session._deleted.items() if id(found) not in kept}  # noqa: SLF001
+    for state in new:
+        del session._new[state]  # noqa: SLF001
+    for state in deleted:
+        del session._deleted[state]  # noqa: SLF001
     try:
         yield
     finally:
-        for found in changed:
-            found.give_back()
-        for found in new: pass
+        for change in changed:
+            change.give_back()
+        ours = session.hash_key
+        session._new.update({s: found for s, found in new.items() if s.key is None and s.session_id == ours})  # noqa: SLF001
+        session._deleted.update({s: found for s, found in deleted.items() if s.persistent})  # noqa: SLF001
 
 
 def _leads_on(instance: Any) -> bool:
     """Whether other objects are written with one, for what was changed of its relations."""
     state: Any = inspect(instance)
-    changed = state.dict if state.key is None else {*state.committed_state, *vars(state).get("_pending_mutations", ())}
-    return any(name in changed for name in state.mapper.relationships.keys())  # noqa: SIM118
+    changed = state.dict if state.key is None else {*state.committed_state, *vars(state).get(PENDING, ())}
+    return any(relationship.key in changed for relationship in state.mapper.relationships)
 
 
 def made_by_updates(mapper: Mapper[Any]) -> list[str]:

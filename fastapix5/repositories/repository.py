@@ -30,7 +30,7 @@ else:
 
 
 class Repository(Generic[M, Rows]):
-    """Reads and writes one model. It never commits: who opened the transaction does.
+    """Reads and writes one model. Inside ``atomic`` it never commits; outside, each call is a transaction of its own.
 
     ``class FlightRepository(Repository[Flight])`` names its model; ``Repository(Flight)`` does for the plain one.
     ``Repository[Flight, FlightQuerySet]`` names the class of its querysets too, as ``queryset_class`` does.
@@ -85,7 +85,8 @@ class Repository(Generic[M, Rows]):
     def row_policy(self, access: Access) -> Condition | None:
         """Override to say which rows an access may reach; None, the default, means all.
 
-        The condition is ANDed into every statement on the model, wherever it is made.
+        The condition is ANDed into every statement of querysets and repositories that reaches the model; statements of one's
+        own on the session are not narrowed.
         """
         return None
 
@@ -114,15 +115,17 @@ class Repository(Generic[M, Rows]):
         return await self._writer.create(data)
 
     async def update(self, instance: M, data: Mapping[str, Any]) -> M:
-        """Write ``data`` (by attribute) to the row of ``instance`` and return the refreshed object.
+        """Write ``data`` (by attribute), and no other change, to the row of ``instance`` and return the refreshed object.
 
-        Where the primary key changes, that may be another object.
+        Where the primary key changes, that may be another object. A related object is forgotten where its foreign key is
+        written: touching the relation raises, as where it was never loaded.
 
         Args:
             instance: An object of the model.
             data: Values by attribute. A version is compared with the row's, and never written.
 
         Raises:
+            TypeError: It is no object of the model.
             DoesNotExist: The row is gone.
             StaleVersion: The row was changed since it was read.
             IntegrityViolation: A rule of the table does not hold.

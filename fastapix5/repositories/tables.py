@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Integer, Null, bindparam, update
+from sqlalchemy import Integer, Null, Numeric, String, bindparam, func, update
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Mapper
 
 from fastapix5.repositories.guards import Guard, chunked
 from fastapix5.repositories.naming import key_names, version_name
-from fastapix5.repositories.storing import EXPRESSIONS
+from fastapix5.repositories.storing import EXPRESSIONS, storable
 
 ROWS_PER_STATEMENT = 1_000
 
@@ -18,6 +19,50 @@ ROWS_PER_STATEMENT = 1_000
 def is_sql(value: Any) -> bool:
     """Whether a value is an SQL expression; the null that JSON columns take is none."""
     return isinstance(value, EXPRESSIONS) and not isinstance(value, Null)
+
+
+class Made:
+    """Values that SQL makes of a row, in columns whose limits SQLite does not know.
+
+    Args:
+        guard: The model's.
+        data: What is written, by attribute.
+    """
+
+    def __init__(self, guard: Guard[Any], data: Mapping[str, Any]) -> None:
+        self._mapper = guard.mapper
+        columns = {
+            name: guard.mapper.column_attrs[name].columns[0] for name in data if name in guard.mapper.column_attrs
+        }
+        made = [name for name in columns if is_sql(data[name]) and _is_limited(columns[name])]
+        is_ours = bool(made) and guard.session.sync_session.get_bind().dialect.name == "sqlite"
+        self.names: list[str] = made if is_ours else []
+        whole = {name for name in self.names if isinstance(columns[name].type, Integer)}
+        # What is whole stays as it is: ROUND() would make it a float.
+        rounded = {name: _rounded(data[name]) for name in whole if not isinstance(_type_of(data[name]), Integer)}
+        self.data: Mapping[str, Any] = {**data, **rounded}
+
+    def check(self, rows: Iterable[Any]) -> None:
+        """Refuse what the columns of ``rows`` cannot hold.
+
+        Raises:
+            LengthViolation: A text is longer than its column.
+            RangeViolation: A number is outside of its column's range.
+        """
+        for row in rows if self.names else ():
+            storable(self._mapper, {name: getattr(row, name) for name in self.names})
+
+
+def _is_limited(column: Any) -> bool:
+    return isinstance(column.type, (Integer, Numeric, String))
+
+
+def _type_of(value: Any) -> Any:
+    return getattr(value, "type", None)
+
+
+def _rounded(value: Any) -> Any:
+    return sql_cast(func.round(value), Integer)
 
 
 def next_version(mapper: Mapper[Any]) -> dict[str, Any]:

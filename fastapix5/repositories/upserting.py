@@ -19,6 +19,7 @@ from fastapix5.repositories.givens import Given, give_one, placed
 from fastapix5.repositories.inserts import Inserts
 from fastapix5.repositories.naming import key_names
 from fastapix5.repositories.reading import Reading
+from fastapix5.repositories.refreshing import refuse_loading
 from fastapix5.repositories.writer import Writer
 from fastapix5.repositories.writes import upserts_directly
 
@@ -113,8 +114,10 @@ async def _insert_object(writer: Writer[M], given: Given) -> M:
         async with writer.all_or_nothing():
             instance: M = given.object_of(writer.mapper)
             writer.session.add(instance)
+            new = list(writer.session.new)
             with translated(writer.mapper):
                 await writer.session.flush()
+            refuse_loading(*new)
             key = tuple(writer.mapper.primary_key_from_instance(instance))
             await writer.check_written([key], writer.mapper.column_attrs.keys())
             return instance

@@ -11,9 +11,12 @@ from sqlalchemy.orm.attributes import set_committed_value
 from fastapix5.db.errors import translated
 from fastapix5.exceptions import DoesNotExist, RowPolicyViolation, StaleVersion
 from fastapix5.models import DELETED_AT, not_deleted, soft_deletes, utc_now
+from fastapix5.repositories.expressions import Expression
 from fastapix5.repositories.guards import Guard
 from fastapix5.repositories.naming import are_columns, given_values
+from fastapix5.repositories.refreshing import refuse_loading, relations_of, unload
 from fastapix5.repositories.storing import storable
+from fastapix5.repositories.tables import Made
 from fastapix5.repositories.writes import (
     assign,
     delete_statement,
@@ -21,6 +24,7 @@ from fastapix5.repositories.writes import (
     insert_object,
     key_condition,
     new_object,
+    row_key,
     update_object,
     writes_directly,
 )
@@ -41,6 +45,7 @@ class Writer(Guard[M], Generic[M]):
             IntegrityViolation: A rule of the table does not hold; the class and ``fields`` say which.
             RowPolicyViolation: The row would not be within the current access's reach.
         """
+        self._check_values(data)
         data = storable(self.mapper, given_values(self.mapper, data))
         directly = are_columns(self.mapper, data) and writes_directly(self.mapper)
         async with self.unit(directly):
@@ -51,6 +56,7 @@ class Writer(Guard[M], Generic[M]):
                 instance = new_object(self.mapper, data)
                 await self._flush(instance, data)
             await self.check_reach(instance)
+        refuse_loading(instance)
         return cast("M", instance)
 
     async def update(self, instance: M, data: Mapping[str, Any]) -> M:
@@ -64,16 +70,19 @@ class Writer(Guard[M], Generic[M]):
             data: Values by attribute.
 
         Raises:
+            TypeError: It is no object of the model.
             DoesNotExist: The row is gone.
             StaleVersion: The row was changed since it was read.
             IntegrityViolation: A rule of the table does not hold.
             RowPolicyViolation: The row would leave the current access's reach.
         """
+        self._check_object(instance, "update")
         data = self._without_version(instance, given_values(self.mapper, data))
-        data, here = storable(self.mapper, data), (key_condition(self.model, instance),)
+        made = Made(self, storable(self.mapper, data))
+        data, here = made.data, (key_condition(self.model, instance),)
         # What was changed by hand would be lost where the row is read anew, so it is flushed with the rest.
         directly = are_columns(self.mapper, data) and writes_directly(self.mapper) and not inspect(instance).modified
-        async with self.unit(directly):
+        async with self.unit(directly, checks=bool(made.names), flushed=() if directly else (instance,)):
             await self.check_references(self.narrowed(data, updating=True), here)
             if directly:
                 instance = await self._update_directly(instance, data, here) if data else instance
@@ -81,11 +90,16 @@ class Writer(Guard[M], Generic[M]):
                 for name, value in data.items():
                     assign(instance, name, value)
                 await self._flush(instance, data)
+            made.check([instance])
             await self.check_reach(instance)
+        refuse_loading(instance)
+        columns = [name for name in data if name in self.mapper.column_attrs]
+        unload(self.mapper, instance, [name for name in relations_of(self.mapper, columns) if name not in data])
         return instance
 
     async def delete(self, instance: M) -> None:
         """Delete the row of ``instance``, or hide it where the model deletes softly; see ``Repository.delete``."""
+        self._check_object(instance, "delete")
         if soft_deletes(self.model):
             await self._hide(instance)
         else:
@@ -98,7 +112,7 @@ class Writer(Guard[M], Generic[M]):
             if not await self.write(statement, hidden):
                 raise DoesNotExist(self.model.__name__)
             return
-        async with self.unit(directly=False):
+        async with self.unit(directly=False, flushed=(instance,)):
             await self._check_there(instance)
             if inspect(instance).dict.get(DELETED_AT) is not None:
                 raise DoesNotExist(self.model.__name__)
@@ -109,12 +123,14 @@ class Writer(Guard[M], Generic[M]):
         """Bring back the row of ``instance``; see ``Repository.restore``."""
         if not soft_deletes(self.model):
             raise TypeError(f"{self.model.__name__} has no SoftDeleteMixin: its deleted rows are gone.")
+        self._check_object(instance, "restore")
         return await self.update(instance, {DELETED_AT: None})
 
     async def purge(self, instance: M) -> None:
         """Delete the row of ``instance``; see ``Repository.purge``."""
+        self._check_object(instance, "purge")
         if not deletes_directly(self.mapper):
-            async with self.unit(directly=False):
+            async with self.unit(directly=False, flushed=(instance,)):
                 await self._check_there(instance)
                 await self.remove(instance)
             return
@@ -123,6 +139,28 @@ class Writer(Guard[M], Generic[M]):
             raise DoesNotExist(self.model.__name__)
         if instance in self.session:
             self.session.expunge(instance)
+
+    def _check_values(self, data: Any) -> None:
+        """Refuse what ``create`` is often given by mistake: an object, and values of a row that is not there."""
+        if not isinstance(data, Mapping):
+            given = type(data).__name__
+            article = "an" if given[:1] in "AEIOU" else "a"
+            message = f"create() takes values by attribute, not {article} {given}: bulk_create([...]) takes objects."
+            raise TypeError(message)
+        for name, value in data.items():
+            if isinstance(value, Expression):
+                raise TypeError(f"create({name}=...) takes a value, not F.")
+
+    def _check_object(self, instance: Any, verb: str) -> None:
+        """Refuse what is no object of the model, and whose row is known to be gone."""
+        if inspect(instance, raiseerr=False) is None:
+            what = f"an object of {self.model.__name__}, not {instance!r}"
+            by_key = {"update": "update(...)", "delete": "delete()"}.get(verb)
+            hint = f": write await repository.objects.filter(pk={instance!r}).{by_key}." if by_key else "."
+            raise TypeError(f"{self.model.__name__}: {verb}() takes {what}{hint}")
+        row_key(self.mapper, instance, verb)
+        if inspect(instance).was_deleted:
+            raise DoesNotExist(self.model.__name__)
 
     def _reach(self) -> Sequence[ColumnElement[bool]]:
         """The row policy, as far as there is one: after a delete there is no row left that could be checked."""
@@ -161,6 +199,7 @@ class Writer(Guard[M], Generic[M]):
     async def _flush(self, instance: Any, data: Mapping[str, Any]) -> None:
         session = self.session
         session.add(instance)
+        new = list(session.new)
         try:
             with translated(self.mapper):
                 await session.flush()
@@ -168,6 +207,7 @@ class Writer(Guard[M], Generic[M]):
             if self.mapper.version_id_col is None:
                 raise DoesNotExist(self.model.__name__) from None
             raise
+        refuse_loading(*new)
         for name, value in data.items():
             if isinstance(value, Null):
                 set_committed_value(instance, name, None)

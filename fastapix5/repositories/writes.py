@@ -194,8 +194,16 @@ def key_condition(model: type[Any], *instances: Any) -> ColumnElement[bool]:
     return key_in(mapper.primary_key, [row_key(mapper, instance) for instance in instances])
 
 
-def row_key(mapper: Mapper[Any], instance: Any) -> tuple[Any, ...]:
-    """The primary key of an object's row."""
+def row_key(mapper: Mapper[Any], instance: Any, verb: str = "at") -> tuple[Any, ...]:
+    """The primary key of an object's row.
+
+    Raises:
+        TypeError: It is no object of the model; ``verb`` is what wants one.
+    """
+    model = mapper.class_
+    if not isinstance(instance, model):
+        given = type(instance).__name__ if inspect(instance, raiseerr=False) is not None else repr(instance)
+        raise TypeError(f"{model.__name__}: {verb}() takes an object of {model.__name__}, not {given}.")
     return tuple(inspect(instance).identity or mapper.primary_key_from_instance(instance))
 
 

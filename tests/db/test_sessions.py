@@ -160,8 +160,8 @@ async def test_queries_never_flush() -> None:
 
 async def test_session_options_reach_the_session() -> None:
     """Whatever ``AsyncSession`` takes."""
-    async with session_scope(autoflush=True, info={"mine": 1}):
-        assert get_session().sync_session.autoflush
+    async with session_scope(expire_on_commit=True, info={"mine": 1}):
+        assert get_session().sync_session.expire_on_commit
         assert get_session().info["mine"] == 1
 
 

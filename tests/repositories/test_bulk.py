@@ -21,6 +21,7 @@ from fastapix5.exceptions import (
     LengthViolation,
     NotNullViolation,
     ProtectedRow,
+    RangeViolation,
     RowPolicyViolation,
     StaleVersion,
     TypeViolation,
@@ -903,3 +904,126 @@ async def test_a_session_from_outside_writes_and_commits_by_itself(library: str)
             assert words == ["c", "e", "g"]
         await session.rollback()
     assert sorted(await column(Tag, "word")) == ["new", "old", "rare"]
+
+
+# What nobody asked to be written
+
+
+async def _nothing_else(verb: str) -> None:
+    books = objects(Book)
+    if verb == "create":
+        await objects(Account).create(email="A@b.c")
+    elif verb == "bulk_create":
+        await objects(Tag).bulk_create([{"word": "fresh"}, Tag(word="fresher")])
+    elif verb == "update":
+        await Repository(Draft).update(await objects(Draft).create(body="x"), {"body": "y"})
+    elif verb == "update_or_create":
+        await books.update_or_create({"pages": 8}, id=2)
+    elif verb == "get_or_create":
+        await objects(Tag).get_or_create(word="freshest")
+    elif verb == "upsert":
+        await books.upsert({"id": 2, "title": "u"}, ["id"])
+    elif verb == "bulk_update":
+        book = await books.get(id=2)
+        book.pages = 8
+        await books.bulk_update([book], ["pages"])
+    else:
+        await objects(Draft).filter(body="none").delete()
+
+
+VERBS = ["create", "bulk_create", "update", "update_or_create", "get_or_create", "upsert", "bulk_update", "delete"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_outside_atomic_only_what_is_named_is_written(scope: None, verb: str) -> None:
+    """Other changes, new objects and deletes wait for a flush of the caller's own."""
+    session = get_session()
+    book, gone = await objects(Book).get(id=1), await objects(Shelf).first()
+    book.title = "by hand"
+    session.add(author := Author(name="pending"))
+    await session.delete(gone)
+    shelves = await column(Shelf, "room")
+    await _nothing_else(verb)
+    assert "by hand" not in await column(Book, "title")
+    assert "pending" not in await column(Author, "name")
+    assert await column(Shelf, "room") == shelves
+    assert book.title == "by hand"
+    assert book in session.dirty
+    assert author in session.new
+    assert gone in session.deleted
+    session.sync_session.expunge(gone)
+    await session.flush()
+    assert "by hand" in await column(Book, "title")
+    assert "pending" in await column(Author, "name")
+
+
+async def test_fields_that_are_not_named_are_not_written(scope: None) -> None:
+    """Nor is the version taken for somebody else's; they are written by the next flush."""
+    draft, session = await objects(Draft).create(body="old"), get_session()
+    book = await objects(Book).get(id=1)
+    book.title, book.pages = "by hand", 7
+    assert await objects(Book).bulk_update([book], ["pages"]) == 1
+    assert (await column(Book, "title", "pages"))[0] == ("Alpha", 7)
+    assert session.is_modified(book)
+    draft.body = "new"
+    assert await objects(Book).bulk_update([book], ["pages"]) == 1
+    await session.flush()
+    assert (await column(Book, "title", "pages"))[0] == ("by hand", 7)
+    assert await column(Draft, "body") == ["new"]
+
+
+async def test_objects_that_the_queryset_leaves_out_stay_changed(scope: None) -> None:
+    """A flush writes them."""
+    books = [book async for book in objects(Book).filter(id__in=[1, 2]).order_by("id")]
+    for book in books:
+        book.pages = 999
+    assert await objects(Book).filter(id=1).bulk_update(books, ["pages"]) == 1
+    assert [get_session().is_modified(book) for book in books] == [False, True]
+    await get_session().flush()
+    assert (await column(Book, "pages"))[:2] == [999, 999]
+
+
+async def test_a_failure_gives_changes_back(scope: None) -> None:
+    """They are written by the next flush."""
+    book = await objects(Book).get(id=1)
+    book.title = "by hand"
+    with pytest.raises(UniqueViolation):
+        await objects(Tag).bulk_create([{"word": "same"}, {"word": "same"}])
+    assert get_session().is_modified(book)
+    await get_session().flush()
+    assert "by hand" in await column(Book, "title")
+
+
+# Values that SQL makes
+
+
+async def test_a_whole_number_is_rounded(scope: None) -> None:
+    """As PostgreSQL does it."""
+    await objects(Book).filter(id=1).update(pages=7)
+    await objects(Book).filter(id=1).update(pages=F("pages") / 2)
+    assert (await column(Book, "pages"))[0] == 4
+    async with get_engine().connect() as connection:
+        assert str(await connection.scalar(text("SELECT pages FROM book WHERE id = 1"))) == "4"
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"pages": F("pages") * 10**8}, RangeViolation),
+        ({"title": F("title") + "x" * 60}, LengthViolation),
+        ({"price": F("price") * 10**6}, RangeViolation),
+    ],
+    ids=["pages", "title", "price"],
+)
+async def test_what_sql_makes_fits_its_column(scope: None, values: dict[str, Any], error: type[Exception]) -> None:
+    """Otherwise nothing is written, outside a transaction and in one."""
+    await objects(Book).update(price=5, pages=100)
+    before = await column(Book, "title", "pages", "price")
+    with pytest.raises(error):
+        await objects(Book).update(**values)
+    with pytest.raises(error):
+        await objects(Book).update_or_create(values, id=1)
+    with pytest.raises(error):
+        async with atomic():
+            await objects(Book).update(**values)
+    assert await column(Book, "title", "pages", "price") == before

@@ -213,3 +213,11 @@ async def test_a_row_out_of_reach_is_a_conflict(library: str) -> None:
     async with session_scope():
         assert await objects(Tag).count() == 3
         assert (await objects(Book).get(id=key)).pages == 1
+
+
+async def test_f_needs_a_row_that_is_there(scope: None) -> None:
+    """What a new row has is said by create_defaults."""
+    with pytest.raises(TypeError, match=r"^F needs a row that is there: give create_defaults\.$"):
+        await QuerySet(Author).update_or_create({"rank": F("rank") + 1}, name="nobody")
+    author, created = await QuerySet(Author).update_or_create({"rank": F("rank") + 1}, {"rank": 1}, name="nobody")
+    assert (author.rank, created) == (1, True)

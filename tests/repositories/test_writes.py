@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from sqlalchemy import ForeignKey, event, insert, select, text
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from fastapix5.db import atomic, get_engine, get_session
@@ -19,9 +20,10 @@ from fastapix5.exceptions import (
     NotNullViolation,
     ProtectedRow,
     StaleVersion,
+    TypeViolation,
     UniqueViolation,
 )
-from fastapix5.repositories import QuerySet, Read, Repository, UnknownPath
+from fastapix5.repositories import F, QuerySet, Read, Repository, UnknownPath
 from fastapix5.schemas import select_for
 from tests.conftest import on_postgresql
 from tests.repositories.models import (
@@ -579,3 +581,127 @@ async def test_an_object_that_was_flushed_has_all_its_values(scope: None) -> Non
     created.word = "other"
     updated = await Repository(Defaults).update(created, {"number": 3})
     assert (updated.number, updated.doubled, updated.word, updated.touched) == (3, 6, "other", 99)
+
+
+# What is refused, and what objects are like afterwards
+
+
+@pytest.mark.parametrize("verb", ["update", "delete", "restore", "purge"])
+async def test_an_object_of_another_model_is_refused(scope: None, verb: str) -> None:
+    """Its key would name a row of this one."""
+    tag: Any = await QuerySet(Tag).get(id=1)
+    authors: Repository[Any] = Repository(Author)
+    given = (tag, {"name": "x"}) if verb == "update" else (tag,)
+    if verb == "restore":
+        with pytest.raises(TypeError, match="Author has no SoftDeleteMixin"):
+            await authors.restore(tag)
+        return
+    with pytest.raises(TypeError, match=rf"^Author: {verb}\(\) takes an object of Author, not Tag\.$"):
+        await getattr(authors, verb)(*given)
+    assert await authors.objects.filter(name="Ada").count() == 1
+    with pytest.raises(TypeError, match=r"Author: at\(\) takes an object of Author, not Tag\."):
+        authors.objects.at(tag)
+
+
+async def test_a_key_is_no_object(scope: None) -> None:
+    """The error says what to write."""
+    number: Any = 1
+    expected = r"^Author: delete\(\) takes an object of Author, not 1: write await repository.objects.filter\(pk=1\)"
+    with pytest.raises(TypeError, match=expected):
+        await Repository(Author).delete(number)
+    with pytest.raises(TypeError, match=r"takes an object of Author, not 1: .*\.update\(\.\.\.\)\.$"):
+        await Repository(Author).update(number, {"name": "x"})
+
+
+@pytest.mark.parametrize("model", [Author, Account])
+async def test_what_is_made_from_values_is_no_object(scope: None, model: type[Any]) -> None:
+    """Objects are inserted by bulk_create()."""
+    given: Any = model()
+    expected = (
+        rf"^create\(\) takes values by attribute, not an {model.__name__}: bulk_create\(\[\.\.\.\]\) takes objects"
+    )
+    with pytest.raises(TypeError, match=expected):
+        await Repository(model).create(given)
+
+
+async def test_a_new_row_has_no_values_for_f(scope: None) -> None:
+    """It is not there yet."""
+    with pytest.raises(TypeError, match=r"^create\(rank=\.\.\.\) takes a value, not F\.$"):
+        await QuerySet(Author).create(name="x", rank=F("rank") + 1)
+
+
+async def test_a_relation_takes_an_object(scope: None) -> None:
+    """The error says how a key is written."""
+    with pytest.raises(TypeViolation, match=r"author takes an object of Author, not 1: write author_id=1\.$"):
+        await QuerySet(Book).create(title="x", author=1)
+    book = await QuerySet(Book).get(id=1)
+    with pytest.raises(TypeViolation, match=r"author takes an object of Author, not 2: write author_id=2\.$"):
+        await Repository(Book).update(book, {"author": 2})
+    with pytest.raises(TypeViolation, match=r"author takes an object of Author, not Book\.$"):
+        await QuerySet(Book).update(author=book)
+
+
+async def test_relations_of_written_objects_do_not_load_by_being_touched(scope: None) -> None:
+    """They would go past row policies."""
+    books = QuerySet(Book)
+    author = await QuerySet(Author).create(name="x")
+    related = await books.create(title="y", author=author)
+    [listed] = await books.bulk_create([{"title": "b"}])
+    [given] = await QuerySet(Author).bulk_create([Author(name="z", pupils=[Author(name="below")])])
+    merged = await books.upsert({"id": 1, "title": "u"}, ["id"])
+    found, _ = await books.get_or_create(title="new")
+    made: list[tuple[Any, str]] = [
+        (author, "books"),
+        (related, "tags"),
+        (listed, "author"),
+        (given, "books"),
+        (given.pupils[0], "books"),
+        (merged, "author"),
+        (found, "author"),
+        (await Repository(Author).update(author, {"name": "x2"}), "books"),
+    ]
+    for instance, name in made:
+        with pytest.raises(InvalidRequestError, match="lazy='raise'"):
+            getattr(instance, name)
+    assert related.author is author
+
+
+async def test_a_related_object_is_forgotten_where_its_key_was_written(scope: None) -> None:
+    """Touching the relation raises rather than showing the row that it led to."""
+    books = Repository(Book)
+    rows = books.objects.select_related("author")
+    book = await rows.get(id=3)
+    book.pages = 3
+    written = await books.update(book, {"title": "by a flush"})
+    assert written.author is not None
+    written.pages = 4
+    written = await books.update(book, {"author_id": 1})
+    with pytest.raises(InvalidRequestError, match="lazy='raise'"):
+        _ = written.author
+    written = await books.update(await rows.get(id=3), {"author_id": 1})
+    with pytest.raises(InvalidRequestError, match="lazy='raise'"):
+        _ = written.author
+    made = await books.create({"title": "x", "author": await QuerySet(Author).get(id=1)})
+    await books.objects.filter(id=made.id).update(author_id=2)
+    assert made.author_id == 2
+    with pytest.raises(InvalidRequestError, match="lazy='raise'"):
+        _ = made.author
+    many = await rows.get(id=3)
+    many.author_id = 2
+    await books.objects.bulk_update([many], ["author_id"])
+    with pytest.raises(InvalidRequestError, match="lazy='raise'"):
+        _ = many.author
+
+
+async def test_an_object_whose_row_was_deleted_does_not_exist(scope: None) -> None:
+    """Whatever is asked of it, and however it was deleted."""
+    for model, values in ((Draft, {"body": "x"}), (Tag, {"word": "x"})):
+        repository: Repository[Any] = Repository(model)
+        instance = await repository.create(values)
+        await repository.purge(instance)
+        with pytest.raises(DoesNotExist):
+            await repository.update(instance, values)
+        with pytest.raises(DoesNotExist):
+            await repository.delete(instance)
+        with pytest.raises(DoesNotExist):
+            await repository.purge(instance)
