@@ -22,6 +22,7 @@ from fastapix5.db.retries import run_unit
 from fastapix5.db.sessions import DEFAULT, current_scope, finish, get_session, release
 from fastapix5.db.work import LOST, NESTED, Frame, State, Work, forget, know, work_of
 from fastapix5.exceptions import DatabaseError, SessionInUse, TransactionAborted
+from fastapix5.settings import settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,8 +72,7 @@ class Atomic:
             raise RuntimeError("This atomic block is open already: write atomic() anew for each block.")
         if self.durable and work.frames:
             raise RuntimeError("A durable atomic block cannot stand inside another one.")
-        if work.is_ours:
-            work.get_database()  # An unknown alias is refused here: nothing inside would ask for it.
+        _check_alias(work)
         with translated(classes=work.classes | work.deleted):
             self._frame = await session.run_sync(_open, self.savepoint)
         know(self._frame)
@@ -266,8 +266,7 @@ def on_commit(callback: Callback, using: str = DEFAULT) -> Awaitable[None]:
     _check_callable(callback)
     work = work_of(get_session(using))
     frames = work.frames
-    if work.is_ours:
-        work.get_database()
+    _check_alias(work)
     if frames:
         frames[-1].callbacks.append(callback)
         return _Done()
@@ -279,6 +278,12 @@ def on_commit(callback: Callback, using: str = DEFAULT) -> Awaitable[None]:
     later.add(task)
     task.add_done_callback(later.discard)
     return task
+
+
+def _check_alias(work: Work) -> None:
+    """Refuse an unknown alias here: nothing inside the block may ask for it. Who has no database needs none."""
+    if work.is_ours and work.database is None and (settings.DATABASES or work.alias != DEFAULT):
+        work.get_database()
 
 
 def _check_callable(callback: object) -> None:

@@ -14,6 +14,7 @@ from fastapix5.access import Access
 from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.models import soft_deletes
 from fastapix5.repositories.conditions import Condition
+from fastapix5.repositories.hints import hint
 from fastapix5.repositories.policies import mark_repository_policy, register_policy
 from fastapix5.repositories.queryset import QuerySet
 from fastapix5.repositories.reads import Read
@@ -73,6 +74,11 @@ class Repository(Generic[M, Rows]):
 
         where = f"{cls.__qualname__}.row_policy"
         register_policy(model, policy, cls.row_policy, where, requires_access=cls.policy_requires_access)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(hint("Repository", name, dir(type(self))))
 
     def __init__(self, model: type[M] | None = None, *, using: str = "default") -> None:
         if model is not None:

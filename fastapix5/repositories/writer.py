@@ -71,7 +71,7 @@ class Writer(Guard[M], Generic[M]):
 
         Raises:
             TypeError: It is no object of the model.
-            DoesNotExist: The row is gone.
+            DoesNotExist: The row is gone, or out of the current access's reach.
             StaleVersion: The row was changed since it was read.
             IntegrityViolation: A rule of the table does not hold.
             RowPolicyViolation: The row would leave the current access's reach.
@@ -87,6 +87,7 @@ class Writer(Guard[M], Generic[M]):
             if directly:
                 instance = await self._update_directly(instance, data, here) if data else instance
             else:
+                await self._check_there(instance)
                 for name, value in data.items():
                     assign(instance, name, value)
                 await self._flush(instance, data)
@@ -168,7 +169,7 @@ class Writer(Guard[M], Generic[M]):
         return () if policy is None else (policy,)
 
     async def _check_there(self, instance: M) -> None:
-        """``check_reach`` before a delete, where a row out of reach is as good as none."""
+        """``check_reach`` before a write, where a row out of reach is as good as none."""
         try:
             await self.check_reach(instance)
         except RowPolicyViolation:
@@ -188,7 +189,7 @@ class Writer(Guard[M], Generic[M]):
             await session.flush()
 
     async def _update_directly(self, instance: M, data: Mapping[str, Any], here: Sequence[ColumnElement[bool]]) -> M:
-        rows = await self.write(update_object(self.mapper, instance, data), data, here)
+        rows = await self.write(update_object(self.mapper, instance, data).where(*self._reach()), data, here)
         if not rows:
             raise DoesNotExist(self.model.__name__)
         updated = rows[0][0]

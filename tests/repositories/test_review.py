@@ -13,7 +13,7 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapix5.access import Access
-from fastapix5.db import atomic, get_engine, session_scope
+from fastapix5.db import atomic, get_engine, get_session, session_scope
 from fastapix5.exceptions import (
     AccessRequired,
     DoesNotExist,
@@ -370,3 +370,20 @@ def test_a_queryset_is_made_before_anyone_asks() -> None:
     register_policy(Author, refused, refused, "Test", requires_access=True)
     books = QuerySet(Book).order_by("author__name").annotate(first=F("author__name"), n=Min("author__rank"))
     books.order_by(F("author__name").desc(), "first", "n").distinct("author__name").values("author__name", "first", "n")
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_nobody_takes_a_row_out_of_reach(library: str, changed: bool) -> None:
+    """An update that would bring it within reach finds no row, in one statement as by a flush; nothing is written."""
+    register_policy(Author, keeps_even, keeps_even, "Authors")
+    async with session_scope():
+        ada = await Repository(Author).objects.get(id=1)
+    async with session_scope(access=Access(user_id="somebody")):
+        if changed:
+            get_session().add(ada)
+            ada.rank = 77
+        with pytest.raises(DoesNotExist):
+            async with atomic():
+                await Repository(Author).update(ada, {"id": 1000, "name": "mine"})
+    async with session_scope():
+        assert await Repository(Author).objects.filter(id=1).values_list("name", "rank") == [("Ada", 3)]
