@@ -30,8 +30,13 @@ IMPORTED = {
     "fastapi.dependencies.utils.get_flat_params": "every parameter of a dependant",
     "fastapi.dependencies.utils.solve_dependencies": "runs the dependencies",
     "fastapi.routing._effective_route_context_var": "the inclusion for which a handler is made",
+    "fastapi.routing._EffectiveRouteContext": "a route in one inclusion, with its app and its path",
+    "fastapi.routing._IncludedRouter": "an inclusion of a router, which asks that router to match and to handle",
+    "fastapi.routing._get_scope_included_router": "the inclusion that asks",
+    "fastapi.telemetry._api._route_selected": "tells telemetry the path of the route",
     "fastapi.utils.create_model_field": "has OpenAPI collect a schema",
     "starlette._exception_handler.wrap_app_handling_exceptions": "asks an application's exception handlers",
+    "starlette._utils.get_route_path": "the path below what an application is mounted at",
 }
 
 
