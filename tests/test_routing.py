@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -488,7 +488,7 @@ async def test_telemetry_and_middleware_see_the_route() -> None:
 
 
 @pytest.fixture
-def bound(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def bound(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths of routes for which somebody made what an inclusion adds."""
     found: list[str] = []
     made = BoundRoute.__init__
