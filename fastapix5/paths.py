@@ -20,7 +20,7 @@ class PathTree(Generic[T]):
 
     Attributes:
         leaf: What the path that ends here leads to, or None.
-        depth: How many segments the longest path below has.
+        depth: In the root: how many segments the longest path has.
         above: The place that this one is below.
         static: The places below static segments.
         key: The place below a key.

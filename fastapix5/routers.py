@@ -77,8 +77,12 @@ class PlanRouter(APIRouter):
         plans = resource.walk()
         self._plans |= check_routes(plans, self._plans)
         ordered = sorted(plans, key=lambda plan: (static_first(plan.path), anonymous(plan.path)))
+        known = self._index if self._index.is_of(self) else None
         self.routes.extend(ViewSetRoute(plan, self) for plan in ordered)
         self._mark_routes_changed()
+        # Not left to the first request; where plain routes came between, it is.
+        if known is not None:
+            self._index = Index(self, known)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Say whether the inclusion that FastAPI asks about serves a request."""
@@ -151,26 +155,31 @@ class Index:
     """Where the routes of a router are: those of viewsets in a tree, all others in runs as they stand between them.
 
     A viewset's route and another one keep the order in which they were added: the first that serves the method does.
+
+    Args:
+        router: Whose routes they are.
+        known: The index of its first routes, which this one takes over.
     """
 
-    def __init__(self, router: APIRouter) -> None:
-        self._version, self._count = router._routes_version, len(router.routes)  # noqa: SLF001
-        self.tree: PathTree[Leaf] = PathTree()
-        self.others: list[tuple[int, APIRouter]] = []
-        last: BaseRoute | None = None
-        for position, route in enumerate(router.routes):
+    def __init__(self, router: APIRouter, known: Index | None = None) -> None:
+        self._version, self.size = router._routes_version, len(router.routes)  # noqa: SLF001
+        self.tree: PathTree[Leaf] = PathTree() if known is None else known.tree
+        self.others: list[tuple[int, APIRouter]] = [] if known is None else known.others
+        start = 0 if known is None else known.size
+        run: APIRouter | None = None
+        for position, route in enumerate(router.routes[start:], start):
             if isinstance(route, ViewSetRoute) and route.path == router.prefix + route.plan.path:
                 self._add(position, route)
-                last = None
-            elif last is None:
-                self.others.append((position, APIRouter(routes=[route])))
-                last = route
+                run = None
+            elif run is None:
+                run = APIRouter(routes=[route])
+                self.others.append((position, run))
             else:
-                self.others[-1][1].routes.append(route)
+                run.routes.append(route)
 
     def is_of(self, router: APIRouter) -> bool:
         """Whether the router still has the routes that it had."""
-        return self._version == router._routes_version and self._count == len(router.routes)  # noqa: SLF001
+        return self._version == router._routes_version and self.size == len(router.routes)  # noqa: SLF001
 
     def _add(self, position: int, route: ViewSetRoute) -> None:
         node = self.tree.at(route.plan.path)
