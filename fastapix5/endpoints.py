@@ -176,14 +176,16 @@ class SolvedDependencies:
     def remember(self) -> Callable[[], None]:
         """Return what takes back status, headers and background tasks that are added from here on."""
         response, background = self.response, self.background
-        answered = None if response is None else (response.status_code, list(response.raw_headers))
-        tasks = None if background is None else list(background.tasks)
+        status: Any = None if response is None else response.status_code
+        headers = () if response is None else tuple(response.raw_headers)
+        tasks = () if background is None else tuple(background.tasks)
 
         def take_back() -> None:
-            if response is not None and answered is not None:
-                response.status_code, response.raw_headers = answered
-            if background is not None and tasks is not None:
-                background.tasks = tasks
+            if response is not None:
+                # In place: the headers that were handed out are a view of the list.
+                response.status_code, response.raw_headers[:] = status, headers
+            if background is not None:
+                background.tasks[:] = tasks
 
         return take_back
 

@@ -21,8 +21,8 @@ from fastapix5.exceptions import FieldError, ImproperlyConfigured, InvalidPatter
 from fastapix5.parameters import Parameter, base_type
 from fastapix5.repositories import LOOKUPS, Operand, Path, Q, QuerySet, UnknownPath, many_on, resolve, walk
 from fastapix5.repositories.kinds import Kind, kind_of
-from fastapix5.repositories.lookups import is_lookup
 from fastapix5.repositories.texts import check_like
+from fastapix5.repositories.vocabulary import is_lookup
 from fastapix5.schemas import bounded
 from fastapix5.schemas.bounds import NO_NUL, plain
 from fastapix5.settings import settings

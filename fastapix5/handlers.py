@@ -21,12 +21,14 @@ from fastapix5.access import acting
 from fastapix5.actions import Action
 from fastapix5.concurrency import call
 from fastapix5.db.errors import translated
-from fastapix5.db.sessions import get_session
+from fastapix5.db.sessions import execute, get_session
 from fastapix5.exceptions import DoesNotExist, FieldError, NotAuthenticated, PermissionDenied, ValidationFailed
 from fastapix5.filters import patterns_refused
 from fastapix5.parameters import quoted_path
 from fastapix5.plan import BodyPlan, Handler, ParentPlan
 from fastapix5.repositories import Q, QuerySet, Read, row_key, to_sql
+from fastapix5.repositories.conditions import Ground
+from fastapix5.repositories.policies import shown_condition
 from fastapix5.schemas import body_values
 from fastapix5.settings import settings
 
@@ -102,7 +104,7 @@ async def verify(view: Any) -> None:
     """
     if view.ancestors.facts:
         with translated():
-            found = (await get_session(view.repository.using).execute(select(*view.ancestors.facts))).one()
+            found = (await execute(view.repository.using, select(*view.ancestors.facts))).one()
         if not all(found):
             raise DoesNotExist(view.model.__name__)
 
@@ -135,7 +137,7 @@ def limits(view: Any) -> tuple[ColumnElement[bool], ...]:
 def narrowing(view: Any) -> tuple[ColumnElement[bool], ...]:
     """What the view's ``objects_filter`` says beside the model's row policy."""
     condition = None if view.narrowing is None else view.narrowing(view.access)
-    return () if condition is None else (to_sql((condition,), view.model),)
+    return () if condition is None else (to_sql((condition,), Ground(view.model, shown_condition)),)
 
 
 async def row(view: Any) -> QuerySet[Any]:

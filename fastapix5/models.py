@@ -38,11 +38,16 @@ from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, InstanceState, Mapped, Mapper, declared_attr, mapped_column
 from sqlalchemy.schema import ColumnCollectionConstraint
 
+from fastapix5.exceptions import ImproperlyConfigured
+
 T = TypeVar("T")
 Rule = Constraint | Index
 
 # PostgreSQL cuts off what is longer.
 LONGEST_NAME: Final = 63
+
+# The attribute of SoftDeleteMixin, for those who write it by name.
+DELETED_AT: Final = "deleted_at"
 
 
 def name_of(kind: str, rule: Rule, table: Table) -> str:
@@ -208,6 +213,8 @@ class SoftDeleteMixin:
     - is shown by a to-one relation that names it: what has happened keeps its names;
     - cannot be named anew: a foreign key in what is written is refused, as for a row that is not there;
     - keeps its unique values: another row with one of them is a ``UniqueViolation``.
+
+    What SQLAlchemy loads by itself (``awaitable_attrs``, statements of your own) has hidden rows too.
     """
 
     @_column
@@ -234,6 +241,17 @@ def _check_versions(mapper: Mapper[Any], _: type[Any]) -> None:
     # Not by __mapper_args__: a class that has its own would lose the mixin's without a word.
     if mapper.version_id_col is None:
         mapper.version_id_col = mapper.columns["version"]
+
+
+@event.listens_for(SoftDeleteMixin, "after_mapper_constructed", propagate=True)
+def _refuse_half_hidden(mapper: Mapper[Any], model: type[Any]) -> None:
+    above = mapper.inherits
+    if above is not None and not soft_deletes(above.class_):
+        raise ImproperlyConfigured(
+            model.__name__,
+            f"it has SoftDeleteMixin, and {above.class_.__name__}, of which each of its rows is one, has not.",
+            f"Give the mixin to {above.class_.__name__}.",
+        )
 
 
 @event.listens_for(TimestampMixin, "after_mapper_constructed", propagate=True)

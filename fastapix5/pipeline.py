@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -103,7 +102,7 @@ async def answer(inclusion: Inclusion[S], request: Request) -> Response:
             if plan.safe:
                 response = await attempts.make()
             else:
-                response = await run_unit(plan.using, partial(atomic, plan.using), attempts.make, again=plan.retry)
+                response = await run_unit(plan.using, lambda: atomic(plan.using), attempts.make, again=plan.retry)
     except CredentialsError as error:
         error.challenge = challenge(view, request)
         raise

@@ -8,22 +8,26 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DisconnectionError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
 
+from fastapix5.db import postgresql, sqlite
 from fastapix5.db.closing import wait_for_closing
 from fastapix5.db.errors import translated
 from fastapix5.db.pool import Pool
 from fastapix5.db.postgresql import PostgreSQLConnection
-from fastapix5.db.sqlite import begin_immediate
+from fastapix5.db.sqlite import PRAGMAS, SQLiteDialect, begin_immediate
 from fastapix5.exceptions import ImproperlyConfigured, Unavailable, did_you_mean
 from fastapix5.settings import settings
 
 # The client gives up this much after the server should have: only a server that no longer answers gets here.
 GRACE = 0.5
+
+# Marks a SQLite connection that has its PRAGMAs.
+PREPARED = "fastapix5_prepared"
 
 POSTGRESQL = frozenset({"postgres", "postgresql", "postgresql+asyncpg", "postgresql+fastapix5"})
 SQLITE = frozenset({"sqlite", "sqlite+aiosqlite", "sqlite+fastapix5"})
@@ -206,6 +210,10 @@ def _complete(engine: AsyncEngine, *, is_ours: bool) -> Database:
     listeners: dict[str, Any] = {"do_connect": _connect, "handle_error": _handle_error}
     if engine.dialect.name == "sqlite":
         listeners["begin"] = begin_immediate
+        if not isinstance(engine.dialect, SQLiteDialect):
+            listeners["checkout"] = _prepare_sqlite
+    if engine.dialect.driver == "asyncpg" and not isinstance(engine.dialect, postgresql.PostgreSQLDialect):
+        listeners["engine_connect"] = _prepare_postgresql
     for name, listener in listeners.items():
         # The user's own engine may come by again.
         if not event.contains(engine.sync_engine, name, listener):
@@ -217,6 +225,24 @@ def _replace_closed(dbapi_connection: Any, _record: object, _proxy: object) -> N
     """Have the pool connect anew where the server has hung up; it costs no round trip."""
     if dbapi_connection.driver_connection.is_closed():
         raise DisconnectionError
+
+
+def _prepare_sqlite(dbapi_connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Set up a connection of the user's own engine as our dialect does, also one that was open before we saw it."""
+    if PREPARED in record.info:
+        return
+    record.info[PREPARED] = True
+    cursor = dbapi_connection.cursor()
+    for pragma in (*PRAGMAS, f"busy_timeout = {_milliseconds(settings.LOCK_TIMEOUT)}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+    sqlite.prepare(dbapi_connection)
+
+
+def _prepare_postgresql(connection: Connection) -> None:
+    """Have the dialect of the user's own engine learn from its first connection what ours does."""
+    if not hasattr(connection.dialect, "folding_collation"):
+        postgresql.prepare(connection.dialect, connection.connection.dbapi_connection)
 
 
 def _connect(dialect: Dialect, _record: object, arguments: Sequence[Any], options: dict[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.exc import StaleDataError
 
 from fastapix5.db.constraints import Tables
+from fastapix5.db.statements import NO_STATEMENT, read_statement
 from fastapix5.exceptions import (
     CheckViolation,
     DatabaseError,
@@ -94,7 +95,11 @@ SQLITE: dict[str, type[DatabaseError]] = {
 # What a bind processor raises for a value that its type does not take.
 UNSUITABLE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
-_KEY = re.compile(r"\((?P<columns>.+?)\)=\(")
+_KEY = re.compile(r"\((?P<columns>.+?)\)=\(")  # Key (a, b)=(1, 2) already exists.
+_ARGUMENT = re.compile(r"^invalid input for query argument \$(?P<number>\d+)")
+_TOO_LONG = re.compile(r"^value too long for type .*\((?P<length>\d+)\)$")
+_TOO_LARGE = re.compile(r"^A field with precision (?P<precision>\d+), scale (?P<scale>-?\d+) ")
+_UNBOUND = re.compile(r"^Error binding parameter (?P<number>\d+)")
 # A value of tsquery or hstore has a syntax too; that of a statement is wrong "at" a place.
 SYNTAX_ERROR = "42601"
 _SYNTAX_OF_VALUE = "syntax error in "
@@ -116,7 +121,9 @@ def translate(
         deleting: Whether rows were deleted: a foreign key then refuses because other rows need them.
         classes: Further models that may have been written.
     """
-    tables = Tables(mapper, classes)
+    statement = read_statement(error.statement) if isinstance(error, exc.StatementError) else NO_STATEMENT
+    tables = Tables(mapper, classes, statement)
+    deleting = deleting or statement.verb == "DELETE"
     if isinstance(error, (exc.TimeoutError, OSError)):
         return Unavailable(repr(error))
     if isinstance(error, StaleDataError):
@@ -190,15 +197,33 @@ def _from_postgresql(error: asyncpg.PostgresError, tables: Tables, deleting: boo
     detail = error.detail or ""
     if kind is ForeignKeyViolation and (deleting or any(words in detail for words in _REFERRED)):
         kind = ProtectedRow
-    return _violation(kind, tables, error.table_name, error.constraint_name, _columns(error.column_name, detail))
+    columns = _columns(error, kind, tables)
+    return _violation(kind, tables, error.table_name, error.constraint_name, columns)
 
 
-def _columns(column: str | None, detail: str) -> Sequence[str]:
-    """Return the columns that a PostgreSQL error names, as in ``Key (a, b)=(1, 2) already exists.``."""
-    if column:
-        return (column,)
-    match = _KEY.search(detail)
-    return [part.strip('" ') for part in match["columns"].split(",")] if match else ()
+def _columns(error: asyncpg.PostgresError, kind: type[DatabaseError], tables: Tables) -> Sequence[str]:
+    """Return the columns that a PostgreSQL error names, or of which it tells the type or the argument's number."""
+    if error.column_name:
+        return (error.column_name,)
+    text, detail = str(error), error.detail or ""
+    if kind is CheckViolation:
+        return tables.unnamed_check(error.table_name, error.constraint_name)
+    if match := _ARGUMENT.search(text):
+        column = tables.statement.column_of(int(match["number"]))
+        return (column,) if column else ()
+    if match := _TOO_LONG.search(text):
+        length = int(match["length"])
+        return tables.columns_like(lambda found: getattr(found, "length", None) == length)
+    if match := _TOO_LARGE.search(detail):
+        digits = (int(match["precision"]), int(match["scale"]))
+        return tables.columns_like(lambda found: _digits(found) == digits)
+    if kind is not ProtectedRow and (match := _KEY.search(detail)):
+        return [part.strip('" ') for part in match["columns"].split(",")]
+    return ()
+
+
+def _digits(column_type: Any) -> tuple[int | None, int]:
+    return getattr(column_type, "precision", None), getattr(column_type, "scale", None) or 0
 
 
 def _from_sqlite(error: sqlite3.Error, tables: Tables, deleting: bool) -> DatabaseError | None:
@@ -215,9 +240,10 @@ def _from_sqlite(error: sqlite3.Error, tables: Tables, deleting: bool) -> Databa
         return Unavailable(f"{name}: {text}")
     rule, _, rest = text.partition(" constraint failed")
     if rule == "FOREIGN KEY":  # RESTRICT refuses by a trigger's code.
-        if deleting:
+        # Nothing that refers to others was written, so others refer to this.
+        if deleting or (tables.statement.verb != "INSERT" and tables.name and not tables.foreign_keys()):
             return ProtectedRow(table=tables.name)
-        return _violation(ForeignKeyViolation, tables, *tables.only_foreign_key())
+        return _violation(ForeignKeyViolation, tables, *tables.foreign_key())
     if not issubclass(kind, IntegrityViolation):
         return kind()
     return _violation(kind, tables, *_read_sqlite(rest.removeprefix(": "), kind, tables))
@@ -228,7 +254,7 @@ def _read_sqlite(rest: str, kind: type[DatabaseError], tables: Tables) -> tuple[
     if rest.startswith("index '"):
         return None, rest[len("index '") : -1], ()
     if kind is CheckViolation:
-        return tables.name, rest or None, ()
+        return tables.check(rest)
     names = [part.rpartition(".") for part in rest.split(", ")] if "." in rest else []
     table = names[0][0] if names else tables.name
     columns = [column for _, _, column in names]
@@ -236,8 +262,9 @@ def _read_sqlite(rest: str, kind: type[DatabaseError], tables: Tables) -> tuple[
 
 
 def _from_sqlite_module(error: sqlite3.Error, text: str, tables: Tables) -> DatabaseError | None:
-    if "Error binding parameter" in text or "type is not supported" in text:
-        return TypeViolation(table=tables.name)
+    if match := _UNBOUND.search(text):
+        column = tables.statement.column_of(int(match["number"]))
+        return _violation(TypeViolation, tables, None, None, (column,) if column else ())
     if "Cannot operate on a closed database" in text or text.lower() in ("no active connection", "connection closed"):
         return Unavailable(text)
     if isinstance(error, sqlite3.DataError):

@@ -54,7 +54,7 @@ class PostgreSQLDialect(PGDialect_asyncpg):
     def initialize(self, connection: Connection) -> None:
         """Learn from the first connection what the server can do."""
         super().initialize(connection)  # type: ignore[no-untyped-call]
-        self.folding_collation = find_folding_collation(connection)
+        prepare(self, connection.connection.dbapi_connection)
 
     def connect(self, *arguments: Any, **options: Any) -> Any:
         """Connect, within what waiting for the pool has left of the time."""
@@ -75,13 +75,20 @@ class PostgreSQLDialect(PGDialect_asyncpg):
             driver.terminate()
 
 
-def find_folding_collation(connection: Connection) -> str | None:
+def prepare(dialect: Any, dbapi_connection: Any) -> None:
+    """Have a dialect of asyncpg learn from a new connection how its server folds Unicode."""
+    dialect.folding_collation = dbapi_connection.run_async(_find_folding_collation)
+
+
+async def _find_folding_collation(driver: asyncpg.Connection) -> str | None:
     """Return a collation that folds Unicode, or None where the database's own does, or no other can."""
-    if connection.exec_driver_sql(FOLDS.format('"default"')).scalar():
+    if await driver.fetchval(FOLDS.format('"default"')):
         return None
-    known = set(connection.exec_driver_sql(COLLATIONS).scalars())
-    candidates = (name for name in FOLDING_COLLATIONS if name in known)
-    return next((name for name in candidates if connection.exec_driver_sql(FOLDS.format(f'"{name}"')).scalar()), None)
+    known = {row["collname"] for row in await driver.fetch(COLLATIONS)}
+    for name in FOLDING_COLLATIONS:
+        if name in known and await driver.fetchval(FOLDS.format(f'"{name}"')):
+            return name
+    return None
 
 
 async def _close(driver: asyncpg.Connection) -> None:

@@ -50,7 +50,7 @@ class RoutedSession(Session):
         return database.transactional if work.frames else database.autocommit
 
     execute = attended(Session.execute)
-    scalar = attended(Session.scalar)
+    scalar = attended(Session.scalar)  # type: ignore[assignment, arg-type]  # mypy does not pass on its overloads.
     scalars = attended(Session.scalars)
     refresh = attended(Session.refresh)
     merge = attended(Session.merge)

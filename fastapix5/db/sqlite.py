@@ -8,20 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from datetime import time as time_of_day
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import aiosqlite
-from sqlalchemy import Connection, DateTime
+from sqlalchemy import Connection, DateTime, Time
 from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.sqlite import DATETIME
+from sqlalchemy.dialects.sqlite import DATETIME, TIME
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.util.concurrency import await_
 
 from fastapix5.db.closing import has_running_loop, in_background
 from fastapix5.exceptions import Unavailable
-
 
 # The functions that lookups call.
 LOWER = "fastapix5_lower"
@@ -60,6 +60,40 @@ class UTCDateTime(DATETIME):
         return from_utc
 
 
+class UTCTime(TIME):
+    """SQLite's time of day; with ``timezone=True`` it stores UTC and returns aware UTC values."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """Return what makes UTC of an aware column's values."""
+        process: Any = super().bind_processor(dialect)  # type: ignore[no-untyped-call]
+        if process is None or not self.timezone:
+            return cast("Callable[[Any], Any] | None", process)
+
+        def to_utc(value: Any) -> Any:
+            if isinstance(value, time_of_day) and value.tzinfo is not None:
+                value = datetime.combine(datetime(2000, 1, 1), value).astimezone(UTC).time()  # noqa: DTZ001 (value has one)
+            return process(value)
+
+        return to_utc
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Return what gives an aware column's values their zone."""
+        process: Any = super().result_processor(dialect, coltype)  # type: ignore[no-untyped-call]
+        if process is None or not self.timezone:
+            return cast("Callable[[Any], Any] | None", process)
+
+        def from_utc(value: Any) -> Any:
+            found = process(value)
+            return found if found is None else found.replace(tzinfo=UTC)
+
+        return from_utc
+
+
+# What every connection is set to. LIKE minds case, as PostgreSQL's does.
+PRAGMAS = ("journal_mode = WAL", "foreign_keys = ON", "case_sensitive_like = ON")
+
 # Seconds that waiting for the turn may take without counting.
 NOTABLE = 0.05
 
@@ -79,6 +113,7 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
     colspecs = {
         **{key: value for key, value in SQLiteDialect_aiosqlite.colspecs.items() if not issubclass(key, DateTime)},
         DateTime: UTCDateTime,
+        Time: UTCTime,
     }
 
     def __init__(self, statement_timeout: float = 5.0, lock_timeout: float = 2.0, **options: Any) -> None:
@@ -97,8 +132,7 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
             set_up(connection)
             prepare(connection)
             cursor = connection.cursor()
-            # LIKE minds case, as PostgreSQL's does.
-            for pragma in ("journal_mode = WAL", "foreign_keys = ON", "case_sensitive_like = ON"):
+            for pragma in PRAGMAS:
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 
@@ -244,6 +278,9 @@ async def _interrupt(driver: aiosqlite.Connection) -> None:
 async def _close(driver: aiosqlite.Connection) -> None:
     # The driver's thread closes only after the statement that it is at.
     await _interrupt(driver)
+    with suppress(Exception):
+        # Closing alone does not: a cursor that a traceback holds on to keeps the connection, and its lock, alive.
+        await driver.rollback()
     with suppress(Exception):
         await driver.close()
 

@@ -60,6 +60,7 @@ class Rows:
         self.size = size
         self._connection: Connection | None = None
         self._result: Result[Any] | None = None
+        self._ended = False
 
     async def fetch(self) -> Sequence[Row[Any]]:
         """Return the next rows, or none at the end."""
@@ -77,8 +78,10 @@ class Rows:
                 self._begin(session)
             with self._on_own_connection(session):
                 if self._result is None:
-                    self._result = session.execute(self.statement, execution_options=self._options(session))
-                return self._result.fetchmany(self.size)
+                    self._result = self._execute(session)
+                rows = self._result.fetchmany(self.size)
+                self._ended = not rows
+                return rows
 
     def _begin(self, session: Session) -> None:
         """Connect, where the session's own connection does not serve."""
@@ -97,9 +100,11 @@ class Rows:
             # The loop may take its time between two batches.
             self._connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
-    def _options(self, session: Session) -> dict[str, Any]:
-        reads_ahead = self._connection is None and session.get_bind().dialect.name == "sqlite"
-        return {"yield_per": self.size, "stream_results": not reads_ahead}
+    def _execute(self, session: Session) -> Result[Any]:
+        if self._connection is None and session.get_bind().dialect.name == "sqlite":
+            # yield_per as an option would have the driver leave the rows where they are, too.
+            return session.execute(self.statement).yield_per(self.size)
+        return session.execute(self.statement, execution_options={"yield_per": self.size})
 
     @contextmanager
     def _on_own_connection(self, session: Session) -> Iterator[None]:
@@ -125,6 +130,8 @@ class Rows:
                 result.close()
         finally:
             if connection is not None:
+                if self._ended:
+                    connection.commit()  # A rollback would look like a failure in the server's statistics.
                 connection.close()
 
 

@@ -164,7 +164,7 @@ class Work:
             raise ScopeEnded
         innermost = self.frames[-1] if self.frames else None
         inside = False
-        for frame in _known.get():
+        for frame in reversed(_known.get()):
             if frame is innermost:
                 inside = True
             elif frame.work is self and frame.state is not State.OPEN:

@@ -2,18 +2,7 @@
 
 from fastapix5.repositories.conditions import Condition, Q, to_sql
 from fastapix5.repositories.expressions import Aggregate, Avg, Count, Expression, F, Max, Min, Ordering, Sum
-from fastapix5.repositories.lookups import (
-    ALIASES,
-    LOOKUPS,
-    Lookup,
-    Operand,
-    Path,
-    UnknownPath,
-    many_on,
-    register_lookup,
-    resolve,
-    walk,
-)
+from fastapix5.repositories.lookups import Path, UnknownPath, many_on, resolve, walk
 from fastapix5.repositories.policies import (
     RowPolicy,
     forget_policies,
@@ -25,6 +14,7 @@ from fastapix5.repositories.policies import (
 from fastapix5.repositories.queryset import QuerySet
 from fastapix5.repositories.reads import Read
 from fastapix5.repositories.repository import Repository
+from fastapix5.repositories.vocabulary import ALIASES, LOOKUPS, Lookup, Operand, register_lookup
 from fastapix5.repositories.writes import row_key
 
 __all__ = [

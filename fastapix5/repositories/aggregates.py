@@ -68,6 +68,9 @@ class GroupNames(RowNames):
         reach: What narrows related rows.
         named: Annotations by name.
         where: The conditions of all rows; None where they are in groups.
+
+    Attributes:
+        has_subqueries: Whether an aggregate became a SELECT of its own.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class GroupNames(RowNames):
     ) -> None:
         super().__init__(entity, reach, named)
         self.where = where
+        self.has_subqueries = False
 
     def aggregate(self, aggregate: Aggregate) -> ColumnElement[Any]:
         """The aggregate over the rows of a group, or over the rows that are related to them."""
@@ -88,6 +92,7 @@ class GroupNames(RowNames):
         if self.where is None:
             what = f"{type(aggregate).__name__}({aggregate.over!r}, distinct=True) over related rows cannot be grouped"
             raise TypeError(f"{what}: aggregate it by itself, or group the related model's own rows.")
+        self.has_subqueries = True
         return self._related(aggregate, self.where)
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from sqlalchemy import Null, inspect, select
 from sqlalchemy.orm import Mapper
-from sqlalchemy.orm.attributes import set_committed_value
 
-from fastapix5.db.errors import translated
 from fastapix5.exceptions import StaleVersion
-from fastapix5.repositories.conflicts import Conflict, insert_or
-from fastapix5.repositories.givens import Given, give, placed
-from fastapix5.repositories.guards import KEYS_PER_STATEMENT, chunked
+from fastapix5.repositories.adding import add_all
+from fastapix5.repositories.conflicts import conflict_of
+from fastapix5.repositories.givens import give, leave_collections, placed
+from fastapix5.repositories.guards import KEYS_PER_STATEMENT, chunked, in_lock_order
 from fastapix5.repositories.naming import column_values, key_names, version_name
 from fastapix5.repositories.reading import Reading
-from fastapix5.repositories.refreshing import Loaded, made_by_updates
+from fastapix5.repositories.refreshing import Withheld, let_know, made_by_updates, relations_of
 from fastapix5.repositories.storing import storable
-from fastapix5.repositories.tables import is_sql, next_version, tables_written, write_by_key
+from fastapix5.repositories.tables import is_sql, next_version, tables_written, version_after, write_by_key
+from fastapix5.repositories.upserting import insert_or
 from fastapix5.repositories.writer import Writer
 from fastapix5.repositories.writes import key_in
 from fastapix5.schemas import key_of
@@ -47,38 +47,16 @@ async def bulk_create(
 ) -> list[M]:
     """Insert many rows; see ``QuerySet.bulk_create``."""
     writer = writer_of(queryset)
-    conflict = Conflict.of(writer.mapper, on_conflict, unique_fields, update_fields)
+    conflict = conflict_of(writer.mapper, on_conflict, unique_fields, update_fields)
     size = _size(batch_size)
     given = give(writer.mapper, objs)
     if not given:
         return []
+    leave_collections(writer.mapper, given)
     async with writer.all_or_nothing():
         if conflict is None:
-            return await _add_all(writer, given, size)
+            return await add_all(queryset, writer, given, size)
         return await insert_or(queryset, writer, conflict, given, size)
-
-
-async def _add_all(writer: Writer[M], given: Sequence[Given], size: int) -> list[M]:
-    """Insert by a flush, which SQLAlchemy does in batches: so defaults, cascades and listeners get their due."""
-    mapper, session = writer.mapper, writer.session
-    objects = [found.object_of(mapper) for found in given]
-    try:
-        for chunk in chunked(objects, size):
-            session.add_all(chunk)
-            with translated(mapper):
-                await session.flush()
-    finally:
-        _without_sql_nulls(objects)
-    names = {name for found in given for name in found.written}
-    await writer.check_written([mapper.primary_key_from_instance(found) for found in objects], names)
-    return objects
-
-
-def _without_sql_nulls(objects: Iterable[Any]) -> None:
-    for instance in objects:
-        for name, value in list(inspect(instance).dict.items()):
-            if isinstance(value, Null):
-                set_committed_value(instance, name, None)
 
 
 def _size(batch_size: int | None) -> int:
@@ -121,11 +99,20 @@ async def bulk_update(
             changes[found.key] = found
     if not changes:
         return 0
-    number = 0
-    async with writer.all_or_nothing():
-        for chunk in chunked(list(changes.values()), min(size, KEYS_PER_STATEMENT // len(writer.mapper.primary_key))):
-            number += await _write_changes(queryset, writer, chunk)
-    return number
+    ordered = in_lock_order(changes.values(), lambda found: found.key)
+    withheld = Withheld((found.instance, (*fields, *found.values)) for found in ordered)
+    written: list[_Changes] = []
+    try:
+        async with writer.all_or_nothing():
+            for chunk in chunked(ordered, min(size, KEYS_PER_STATEMENT // len(writer.mapper.primary_key))):
+                written += await _write_changes(queryset, writer, chunk)
+    except BaseException:
+        withheld.give_back()
+        raise
+    relations = relations_of(writer.mapper, written[0].values) if written else []
+    for found in written:
+        let_know(writer.mapper, found.instance, found.values, relations)
+    return len(written)
 
 
 def _check_fields(mapper: Mapper[Any], fields: Sequence[str]) -> None:
@@ -151,47 +138,42 @@ def _changes_of(mapper: Mapper[Any], instance: Any, fields: Sequence[str]) -> _C
     return _Changes(instance, tuple(key), storable(mapper, values))
 
 
-async def _write_changes(queryset: Reading[M, Any], writer: Writer[M], chunk: Sequence[_Changes]) -> int:
-    """Lock the rows, compare their versions, write them, and let the objects know."""
-    mapper, model = writer.mapper, writer.model
-    names, version = list(chunk[0].values), version_name(mapper)
-    key, made = key_of(model), made_by_updates(mapper)
-    here = key_in(key, [found.key for found in chunk])
+async def _write_changes(queryset: Reading[M, Any], writer: Writer[M], chunk: Sequence[_Changes]) -> list[_Changes]:
+    """Lock the rows, compare their versions, write them; return what stands in them then."""
+    mapper, model, version = writer.mapper, writer.model, version_name(writer.mapper)
+    key = key_of(model)
     asked = [*key, *([getattr(model, version)] if version else [])]
+    here = key_in(key, [found.key for found in chunk])
     locking = select(*asked).where(here, *queryset.where()).order_by(*key).with_for_update(of=model)
     rows = {tuple(row[: len(key)]): row for row in await writer.ask(locking)}
     there = [found for found in chunk if found.key in rows]
-    new = [found.values for found in there]
+    names = list(chunk[0].values)
     if version is not None:
-        versions = [rows[found.key][-1] for found in there]
-        for found, current in zip(there, versions, strict=True):
-            if inspect(found.instance).dict.get(version, current) != current:
-                raise StaleVersion(model.__name__)
-        if mapper.version_id_generator is not False:
-            new = [{**row, version: mapper.version_id_generator(current)} for row, current in zip(new, versions, strict=True)]
-    keys = [found.key for found in there]
-    written = [*names, *next_version(mapper)]
-    await write_by_key(writer, keys, new, tables_written(mapper, written))
+        there = [_with_version(mapper, found, version, rows[found.key][-1]) for found in there]
+    keys, written = [found.key for found in there], [*names, *next_version(mapper)]
+    await write_by_key(writer, keys, [found.values for found in there], tables_written(mapper, written))
     await writer.check_written(keys, names)
-    await _settle(writer, there, new, made)
-    return len(there)
+    made = await _made(writer, keys)
+    return [replace(found, values=_python(found.values) | made.get(found.key, {})) for found in there]
 
 
-async def _settle(
-    writer: Writer[Any], there: Sequence[_Changes], new: Sequence[Mapping[str, Any]], made: Sequence[str]
-) -> None:
-    """Let objects hold what was written, and what the database made of it, as values that need no flush."""
-    model = writer.model
-    columns = [getattr(model, name).label(name) for name in made]
-    found: dict[Any, Any] = {}
-    if made:
-        here = key_in(key_of(model), [item.key for item in there])
-        size = len(writer.mapper.primary_key)
-        found = {tuple(row[:size]): row[size:] for row in await writer.ask(select(*key_of(model), *columns).where(here))}
-    loaded = Loaded(writer.session, writer.mapper)
-    for item, values in zip(there, new, strict=True):
-        kept = {name: None if isinstance(value, Null) else value for name, value in values.items()}
-        kept.update(zip(made, found.get(item.key, ()), strict=False))
-        for name, value in kept.items():
-            set_committed_value(item.instance, name, value)
-        loaded.write_one(item.instance, kept)
+def _with_version(mapper: Mapper[Any], changes: _Changes, name: str, current: Any) -> _Changes:
+    if inspect(changes.instance).dict.get(name, current) != current:
+        raise StaleVersion(mapper.class_.__name__)
+    if mapper.version_id_generator is False:
+        return changes
+    return replace(changes, values={**changes.values, name: version_after(mapper, current)})
+
+
+def _python(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if isinstance(value, Null) else value for name, value in values.items()}
+
+
+async def _made(writer: Writer[Any], keys: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """What the database made of rows by itself, by key."""
+    names, key = made_by_updates(writer.mapper), key_of(writer.model)
+    if not names:
+        return {}
+    columns = [getattr(writer.model, name) for name in names]
+    rows = await writer.ask(select(*key, *columns).where(key_in(key, keys)))
+    return {tuple(row[: len(key)]): dict(zip(names, row[len(key) :], strict=True)) for row in rows}

@@ -9,8 +9,10 @@ from typing import Any, Generic, TypeVar, cast
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Mapper
 
+from fastapix5.models import DELETED_AT, soft_deletes, utc_now
 from fastapix5.repositories.expressions import Expression
-from fastapix5.repositories.guards import KEYS_PER_STATEMENT, Guard, chunked
+from fastapix5.repositories.fetching import objects_by_key
+from fastapix5.repositories.guards import KEYS_PER_STATEMENT, chunked
 from fastapix5.repositories.naming import column_of, column_values, key_names, version_name
 from fastapix5.repositories.reading import Reading
 from fastapix5.repositories.refreshing import Loaded, made_by_updates
@@ -87,11 +89,7 @@ class Described(Generic[M]):
 
     async def objects(self, keys: Sequence[tuple[Any, ...]]) -> list[M]:
         """The objects of the rows with these keys, with what the queryset loads."""
-        found: list[M] = []
-        for chunk in chunked(keys, KEYS_PER_STATEMENT // len(self.key)):
-            here = key_in(key_of(self.queryset.model), chunk)
-            found += await replace(self.queryset, conditions=(here,), guarded=False, lock=None, ordering=()).all()
-        return found
+        return list((await objects_by_key(self.queryset, keys)).values())
 
 
 # Updates
@@ -167,8 +165,10 @@ async def _update_tables(rows: Described[Any], data: Mapping[str, Any], names: S
 
 
 async def delete_rows(queryset: Reading[M, Any], fields: tuple[str, ...] | None = None) -> int | list[Any]:
-    """Delete every row; see ``QuerySet.delete``."""
+    """Delete every row, or hide it where the model deletes softly; see ``QuerySet.delete``."""
     rows = Described(queryset, "delete", fields)
+    if soft_deletes(queryset.model):
+        return await update_rows(replace(queryset, shows_deleted=False), {DELETED_AT: utc_now()}, fields)
     if not deletes_directly(rows.mapper):
         return await _delete_objects(rows)
     if rows.returns_objects:
@@ -208,3 +208,30 @@ async def _delete_objects(rows: Described[M]) -> int | list[Any]:
             number += len(objects)
             await rows.guard.remove(*objects)
     return number if rows.fields is None else shown
+
+
+T = TypeVar("T")
+
+
+class Returning(Generic[M, T]):
+    """Rows that are returned as they are written.
+
+    Args:
+        queryset: Which rows.
+        fields: What is returned of each; nothing for its object.
+    """
+
+    def __init__(self, queryset: Reading[M, Any], fields: tuple[str, ...]) -> None:
+        for name in fields:
+            if name != "pk":
+                column_of(queryset.mapper, name)
+        self.queryset = queryset
+        self.fields = fields
+
+    async def update(self, **values: Any) -> list[T]:
+        """``QuerySet.update``, returning the rows as they are then."""
+        return cast("list[T]", await update_rows(self.queryset, values, self.fields))
+
+    async def delete(self) -> list[T]:
+        """``QuerySet.delete``, returning the rows as they were."""
+        return cast("list[T]", await delete_rows(self.queryset, self.fields))

@@ -37,6 +37,8 @@ def exact(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
 
 def differs(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     """Not equal, or null."""
+    if is_sql(value):
+        return not_(func.coalesce(column == value, false()))
     return column.is_not(None) if value is None else or_(column != value, column.is_(None))
 
 
@@ -50,7 +52,7 @@ def among(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
 
 def not_among(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     """None of the values, or null."""
-    if is_sql(value):
+    if is_sql(value) or any(is_sql(item) for item in value):
         return not_(func.coalesce(among(column, value), false()))
     found = not_(_listed(column, [item for item in value if item is not None]))
     return and_(found, column.is_not(None)) if has_null(value) else or_(found, column.is_(None))

@@ -10,14 +10,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, false, func, inspect, not_, or_, select, true
+from sqlalchemy import ColumnElement, and_, false, func, inspect, literal_column, not_, or_, select, true
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.types import NULLTYPE
 
 from fastapix5.repositories.expressions import Expression
-from fastapix5.repositories.lookups import Path, resolve, resolve_lookup
+from fastapix5.repositories.kinds import is_sql
+from fastapix5.repositories.lookups import Path, resolve, resolve_lookup, resolve_value
 from fastapix5.repositories.paths import Crossed, Reach, attribute_of, column_at
 from fastapix5.schemas import key_of
 
@@ -28,6 +30,8 @@ OR: Final = "OR"
 class Q:
     """Conditions joined by ``&``, ``|`` and ``~``: ``Q(name__icontains="a") | ~Q(seats__gte=100)``.
 
+    A ``Q()`` without conditions holds for every row; joined to another it adds nothing: ``Q() | Q(a=1)`` is ``Q(a=1)``.
+
     Args:
         *conditions: Other ``Q`` objects or SQLAlchemy expressions.
         **lookups: ``field__lookup=value``.
@@ -36,7 +40,9 @@ class Q:
     __slots__ = ("children", "connector", "negated")
 
     def __init__(self, *conditions: Condition, **lookups: Any) -> None:
-        self.children: tuple[Condition | tuple[str, Any], ...] = (*conditions, *lookups.items())
+        # An iterator gives its values once, and a Q is read more often.
+        kept = ((name, _kept(value)) for name, value in lookups.items())
+        self.children: tuple[Condition | tuple[str, Any], ...] = (*conditions, *kept)
         self.connector = AND
         self.negated = False
 
@@ -151,11 +157,23 @@ def check_names(condition: Condition, model: type[Any], named: Collection[str] =
 
     Raises:
         UnknownPath: One is not there.
+        ValueError: A lookup does not take its value.
     """
     for name, value in leaves(condition):
-        _lookup_of(name, model, named)
-        for written in value.names() if isinstance(value, Expression) else ():
-            _lookup_of(written, model, named)
+        path = _lookup_of(name, model, named)
+        if not any(_stands_for_sql(item) for item in _items(value)):
+            path.check(value)
+        for written in (name for item in _items(value) if isinstance(item, Expression) for name in item.names()):
+            if written not in named:
+                resolve_value(model, written)
+
+
+def _stands_for_sql(value: Any) -> bool:
+    return isinstance(value, Expression) or hasattr(value, "__clause_element__") or is_sql(value)
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
 
 
 def leaves(condition: Condition) -> Iterator[tuple[str, Any]]:
@@ -170,7 +188,8 @@ def leaves(condition: Condition) -> Iterator[tuple[str, Any]]:
 def _lookup_of(name: str, model: type[Any], named: Collection[str]) -> Path:
     first, *rest = name.split("__")
     if first in named:
-        transforms, lookup = resolve_lookup(rest, first, name)
+        column_type = named[first].type if isinstance(named, Mapping) else NULLTYPE
+        transforms, lookup = resolve_lookup(rest, first, name, column_type)
         return Path((), first, transforms, lookup)
     return resolve(model, name)
 
@@ -185,8 +204,8 @@ def same_row(one: Any, other: Any) -> ColumnElement[bool]:
     return and_(*(left == right for left, right in zip(key_of(one), key_of(other), strict=True)))
 
 
-def _adapted(expression: ColumnElement[Any], entity: Any) -> ColumnElement[Any]:
-    """``expression``, which stands on the model's columns, on those of ``entity``."""
+def adapted(expression: ColumnElement[Any], entity: Any, *, is_value: bool = False) -> ColumnElement[Any]:
+    """``expression``, which stands on the model's columns, on those of ``entity``: a condition, or a value."""
     found = inspect(entity)
     if not found.is_aliased_class:
         return expression
@@ -194,17 +213,31 @@ def _adapted(expression: ColumnElement[Any], entity: Any) -> ColumnElement[Any]:
         return ClauseAdapter(found.selectable).traverse(expression)
     # A SELECT may name the model's table for itself, so the expression stays as it is, on the same row.
     model = found.mapper.class_
-    statement = select(1).select_from(model).where(same_row(model, entity), expression).correlate(entity)
-    # A join adapts what stands in its condition, but this stands on the alias already.
-    return statement.exists()._annotate({"no_replacement_traverse": True})  # noqa: SLF001
+    row = select(expression if is_value else literal_column("1")).select_from(model)
+    row = row.where(same_row(model, entity)).correlate(entity)
+    same: ColumnElement[Any] = row.scalar_subquery() if is_value else row.where(expression).exists()
+    kept: ColumnElement[Any] = _unadapted(same)
+    return kept
+
+
+def _unadapted(expression: Any) -> Any:
+    """``expression`` as it is: a join adapts what stands in its condition, but this needs it no more."""
+    return expression._annotate({"no_replacement_traverse": True})  # noqa: SLF001
+
+
+def _says_nothing(condition: Condition | tuple[str, Any]) -> bool:
+    return isinstance(condition, Q) and not condition.negated and all(map(_says_nothing, condition.children))
 
 
 def _tree(condition: Condition | tuple[str, Any], ground: Ground) -> _Tree:
     if isinstance(condition, Q):
-        children = tuple(_tree(child, ground) for child in condition.children)
-        return _Node(condition.connector, condition.negated, children)
+        children = condition.children
+        if condition.connector == OR:
+            # Where it says something, what says nothing must not open it to every row.
+            children = tuple(child for child in children if not _says_nothing(child)) or children
+        return _Node(condition.connector, condition.negated, tuple(_tree(child, ground) for child in children))
     if not isinstance(condition, tuple):
-        return _adapted(condition, ground.entity)
+        return adapted(condition, ground.entity)
     name, value = condition
     value = _value(value, ground.entity)
     path = _lookup_of(name, inspect(ground.entity).mapper.class_, ground.named)
@@ -222,11 +255,22 @@ def _value(value: Any, entity: Any) -> Any:
     """A value as a lookup takes it: what stands for SQL as SQL."""
     if isinstance(value, Expression):
         return value
+    if isinstance(value, (list, tuple)):
+        return type(value)(_value(item, entity) for item in value) if _holds_sql(value) else value
     element = value.__clause_element__() if hasattr(value, "__clause_element__") else value
-    return _adapted(element, entity) if isinstance(element, ColumnElement) else element
+    if isinstance(element, ColumnElement):
+        return adapted(element, entity, is_value=True)
+    # The SELECT of a queryset stands for itself, and may be on the table that a join has under another name.
+    return _unadapted(element) if element is not value and isinstance(element, SelectBase) else element
+
+
+def _holds_sql(values: Sequence[Any]) -> bool:
+    return any(_stands_for_sql(item) for item in values)
 
 
 def _resolved(value: Any, ground: Ground, crossed: Crossed) -> Any:
+    if isinstance(value, (list, tuple)) and _holds_sql(value):
+        return [_resolved(item, ground, crossed) for item in value]
     if not isinstance(value, Expression):
         return value
     return value.resolve(lambda name: column_at(ground.entity, name, ground.reach, ground.named, crossed))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
 from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 from typing_extensions import TypeVar
 
+from fastapix5.models import not_deleted
 from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
-from fastapix5.repositories.conditions import Condition, Ground, Q, leaves, to_sql
+from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, leaves, to_sql
 from fastapix5.repositories.expressions import Expression, Ordering
 from fastapix5.repositories.loading import Loading
 from fastapix5.repositories.policies import policy_condition, related_condition
@@ -71,14 +74,15 @@ class Lock:
     nowait: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Description(Generic[M, R]):
     """Rows of a model: which, in which order, and how they are shown.
 
     Attributes:
         model: The mapped class.
         alias: The database's alias.
-        guarded: Whether the model's row policy holds, and rows that are deleted softly stay hidden.
+        guarded: Whether the model's row policy holds.
+        shows_deleted: Whether rows that were deleted softly are among them.
         conditions: ``Q`` objects and SQL, all of which hold.
         ordering: The order.
         start: How many rows are skipped.
@@ -95,6 +99,7 @@ class Description(Generic[M, R]):
     model: type[M]
     alias: str = "default"
     guarded: bool = False
+    shows_deleted: bool = True
     conditions: tuple[Condition, ...] = ()
     ordering: tuple[Ordering, ...] = ()
     start: int = 0
@@ -106,6 +111,10 @@ class Description(Generic[M, R]):
     unique: tuple[str, ...] | None = None
     lock: Lock | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        # Conditions hold callers' values, which have no place in a log.
+        return f"<{type(self).__name__} of {self.model.__name__}>"
 
     @property
     def mapper(self) -> Mapper[M]:
@@ -152,6 +161,8 @@ class Description(Generic[M, R]):
                 of_groups = annotation.of_groups
                 names = _of_groups(entity, found) if of_groups else RowNames(entity, related_condition, found)
                 value = value.resolve(names)
+            else:
+                value = adapted(value, entity, is_value=True)
             found[annotation.name] = value
         return found
 
@@ -170,9 +181,11 @@ class Description(Generic[M, R]):
     # Parts of statements
 
     def where(self, entity: Any = None) -> list[ColumnElement[bool]]:
-        """The conditions in SQL, on the model or on an alias of it: the row policy's first."""
+        """The conditions in SQL, on the model or on an alias of it: those of the row policy and of soft deletion first."""
         entity = self.model if entity is None else entity
-        found = [] if not self.guarded else [policy] if (policy := policy_condition(entity)) is not None else []
+        policy = policy_condition(entity) if self.guarded else None
+        shown = None if self.shows_deleted else not_deleted(entity)
+        found = [condition for condition in (policy, shown) if condition is not None]
         ground = Ground(entity, related_condition, self.named(entity) if self.annotations else {})
         return [*found, *(to_sql((item,), ground) for item in self.conditions if not self._is_of_groups(item))]
 
@@ -189,17 +202,24 @@ class Description(Generic[M, R]):
                 return True
         return False
 
-    def order(self) -> list[Any]:
-        """The entries of the ORDER BY."""
-        names = self._names() if self.ordering else None
-        return [entry for ordering in self.ordering for entry in self._entries(ordering, names)]
+    def _distinct(self, statement: Select[Any], names: RowNames) -> Select[Any]:
+        columns = [names(name) for name in self.unique or ()]
+        return statement.ext(distinct_on(*columns)) if columns else statement.distinct()
+
+    def order(self, labels: Mapping[str, Any] | None = None) -> list[Any]:
+        """The entries of the ORDER BY; by the labels of annotations, where the statement shows them."""
+        if not self.ordering:
+            return []
+        names = self._names()
+        shown = {name: [label] for name, label in (labels or {}).items()}
+        return [entry for ordering in self.ordering for entry in self._ends(ordering, names, shown)]
 
     def _entries(self, ordering: Ordering, names: Any) -> list[Any]:
         by = ordering.by
         if isinstance(by, Expression):
             return [ordering.over(by.resolve(names))]
         if not isinstance(by, str):
-            return [_turned(by) if ordering.descending else by]
+            return [_with_nulls(_turned(by) if ordering.descending else by)]
         if by == "pk":
             return [ordering.over(column) for column in key_of(self.model)]
         return [ordering.over(names(by))]
@@ -216,23 +236,24 @@ class Description(Generic[M, R]):
 
     def statement(self) -> Select[Any]:
         """The SELECT of the model's rows, as SQLAlchemy has it, with their lock."""
-        statement = self._rows()
-        if self.lock is not None:
-            statement = statement.with_for_update(
-                of=self.model, skip_locked=self.lock.skip_locked, nowait=self.lock.nowait
-            )
-        return statement
+        return self._locked(self._rows())
 
-    def _rows(self) -> Select[Any]:
-        statement = select(self.model).where(*self.where()).order_by(*self.order())
+    def _locked(self, statement: Select[Any]) -> Select[Any]:
+        if self.lock is None:
+            return statement
+        skip_locked, nowait = self.lock.skip_locked, self.lock.nowait
+        return statement.with_for_update(of=self.model, skip_locked=skip_locked, nowait=nowait)
+
+    def _rows(self, labels: Mapping[str, Any] | None = None) -> Select[Any]:
+        statement = select(self.model).where(*self.where()).order_by(*self.order(labels))
         if self.unique:
-            statement = statement.distinct(*(self.find(name) for name in self.unique))
+            statement = self._distinct(statement, self._names())
         return self.cut(statement)
 
     def objects_statement(self) -> Select[Any]:
         """The SELECT of objects, with what they come with and their annotations."""
-        named = self.named()
-        return self.statement().add_columns(*(value.label(name) for name, value in named.items()))
+        labels = {name: value.label(name) for name, value in self.named().items()}
+        return self._locked(self._rows(labels)).add_columns(*labels.values())
 
     def value_names(self) -> tuple[str, ...]:
         """The names of the values that each row shows."""
@@ -243,25 +264,36 @@ class Description(Generic[M, R]):
         names, groups = self._names(), self.shown.groups
         shown = self.value_names()
         keys = () if groups is None else tuple(name for name in groups if name not in shown)
-        columns = {name: names(name).label(name) for name in (*shown, *keys)}
-        statement = select(*columns.values()).select_from(self.model).where(*self.where())
+        columns = {name: self._labelled(name, names) for name in (*shown, *keys)}
+        flat = [column for found in columns.values() for column in found]
+        statement = select(*flat).select_from(self.model).where(*self.where())
         if groups:
             # By their places: a parameter in an expression would make two of one.
-            places: list[Any] = [literal_column(str([*columns].index(name) + 1)) for name in groups]
+            grouped = [column for name in groups for column in columns[name]]
+            places: list[Any] = [literal_column(str(flat.index(column) + 1)) for column in grouped]
             statement = statement.group_by(*places)
-        if groups is not None:
-            statement = statement.having(*self.having()) if self.having() else statement
-        entries = [
-            ordering.over(columns[ordering.by])
-            if isinstance(ordering.by, str) and ordering.by in columns
-            else self._entries(ordering, names)
-            for ordering in self.ordering
-        ]
-        flat = [entry for found in entries for entry in (found if isinstance(found, list) else [found])]
-        statement = statement.order_by(*flat)
+        if groups is not None and (having := self.having()):
+            statement = statement.having(*having)
+        statement = statement.order_by(*(entry for item in self.ordering for entry in self._ends(item, names, columns)))
         if self.unique is not None:
-            statement = statement.distinct(*(names(name) for name in self.unique))
+            statement = self._distinct(statement, names)
         return self.cut(statement)
+
+    def widths(self) -> list[int]:
+        """How many columns each value takes: a key of several has several."""
+        composite = len(self.mapper.primary_key)
+        return [composite if name == "pk" else 1 for name in self.value_names()]
+
+    def _labelled(self, name: str, names: RowNames) -> list[Any]:
+        if name != "pk" or len(self.mapper.primary_key) == 1:
+            return [names(name).label(name)]
+        return [column.label(f"pk__{place}") for place, column in enumerate(key_of(self.model))]
+
+    def _ends(self, ordering: Ordering, names: RowNames, columns: Mapping[str, list[Any]]) -> list[Any]:
+        """An entry of the ORDER BY: by the value that is shown, where it is."""
+        if isinstance(ordering.by, str) and ordering.by in columns:
+            return [ordering.over(column) for column in columns[ordering.by]]
+        return self._entries(ordering, names)
 
     def count_statement(self) -> Select[Any]:
         """The SELECT of the number of rows."""
@@ -295,7 +327,10 @@ class Description(Generic[M, R]):
             these = self._rows().with_only_columns(*key_of(self.model), maintain_column_froms=True).correlate(None)
             narrowed = replace(self, guarded=False, conditions=(Q(pk__in=these),), ordering=(), start=0, stop=None)
         names = GroupNames(self.model, related_condition, narrowed.named(), narrowed.where)
-        columns = [value.resolve(names).label(name) for name, value in aggregates.items()]
+        columns: list[Any] = [value.resolve(names).label(name) for name, value in aggregates.items()]
+        if names.has_subqueries:
+            # They alone would come once for each of the rows.
+            columns.append(func.count())
         return select(*columns).select_from(self.model).where(*narrowed.where())
 
 
@@ -317,3 +352,11 @@ def _turned(expression: ColumnElement[Any]) -> ColumnElement[Any]:
     if expression.modifier in (operators.nulls_first_op, operators.nulls_last_op):
         inner = _turned(inner)
     return UnaryExpression(inner, modifier=turned[expression.modifier], wraps_column_expression=False)
+
+
+def _with_nulls(expression: ColumnElement[Any]) -> ColumnElement[Any]:
+    """An entry of an ORDER BY whose nulls stand where those of names do, unless it says where."""
+    modifier = getattr(expression, "modifier", None)
+    if modifier in (operators.nulls_first_op, operators.nulls_last_op) or not hasattr(expression, "nulls_last"):
+        return expression
+    return expression.nulls_first() if modifier is operators.desc_op else expression.nulls_last()

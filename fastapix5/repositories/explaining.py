@@ -9,6 +9,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
+from fastapix5.exceptions import ImproperlyConfigured
+
 
 class Explain(Executable, ClauseElement):
     """A statement that tells how another would run."""
@@ -33,4 +35,8 @@ def _explain(element: Explain, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(Explain, "sqlite")
 def _explain_on_sqlite(element: Explain, compiler: SQLCompiler, **options: Any) -> str:
+    if element.analyze:
+        raise ImproperlyConfigured(
+            "explain(analyze=True)", "it needs PostgreSQL, and this is SQLite.", "Write explain()."
+        )
     return f"EXPLAIN QUERY PLAN {compiler.process(element.statement, **options)}"

@@ -10,6 +10,11 @@ from typing import Any, TypeAlias
 from sqlalchemy import BigInteger, ColumnElement, Float, Integer, Numeric, cast, distinct, func, type_coerce
 from sqlalchemy.sql.functions import FunctionElement
 
+from fastapix5.repositories.kinds import Kind, OnPostgreSQL, kind_of
+
+# What has a date or a time in it.
+TIMES = Kind.DATE | Kind.TIME | Kind.DATETIME | Kind.INTERVAL
+
 # From a name (an attribute, an annotation, a path over to-one relations) to its column.
 Find: TypeAlias = Callable[[str], ColumnElement[Any]]
 
@@ -129,7 +134,7 @@ class F(Expression):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Combined(Expression):
-    """Two values and an operator. ``/`` is exact, also between whole numbers."""
+    """Two values and an operator. ``/`` is exact, also between whole numbers; times are added on PostgreSQL only."""
 
     operator: Callable[[Any, Any], Any]
     left: Any
@@ -137,8 +142,11 @@ class Combined(Expression):
 
     def resolve(self, find: Find) -> ColumnElement[Any]:
         """Return the SQL of the operation."""
-        sides = (side.resolve(find) if isinstance(side, Expression) else side for side in (self.left, self.right))
+        sides = [side.resolve(find) if isinstance(side, Expression) else side for side in (self.left, self.right)]
         found: ColumnElement[Any] = self.operator(*sides)
+        if any(kind_of(getattr(side, "type", None)) & TIMES for side in sides):
+            # SQLite keeps times as text, and would add the numbers that they begin with.
+            return OnPostgreSQL("arithmetic with times", found)
         return found
 
     def names(self) -> Iterator[str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Null, inspect, null
+from sqlalchemy import inspect, null
 from sqlalchemy.orm import Mapper
-from sqlalchemy.orm.attributes import set_attribute
 
 from fastapix5.exceptions import IntegrityViolation
-from fastapix5.repositories.naming import column_values, given_values
-from fastapix5.repositories.references import is_to_one, with_related_keys
+from fastapix5.repositories.expressions import Expression
+from fastapix5.repositories.naming import column_values, given_values, is_written
+from fastapix5.repositories.references import is_to_one
 from fastapix5.repositories.storing import storable
 from fastapix5.repositories.writes import new_object
 
@@ -46,19 +46,14 @@ class Given:
     instance: Any
     data: Mapping[str, Any]
 
-    @property
-    def written(self) -> Iterable[str]:
-        """The attributes that are written, as far as they are known before the flush."""
-        return self.data
-
     def object_of(self, mapper: Mapper[Any]) -> Any:
         """The object for the session to insert."""
         if self.instance is None:
             return new_object(mapper, {name: _explicit(mapper, name, value) for name, value in self.data.items()})
+        known = inspect(self.instance).dict
         for name, value in self.data.items():
-            # JSON's null, and numbers with more digits than their column.
-            if value is not inspect(self.instance).dict.get(name):
-                set_attribute(self.instance, name, value)
+            if value is not known.get(name):  # JSON's null, say, or a number with more digits than its column has.
+                setattr(self.instance, name, value)
         return self.instance
 
     def columns(self, mapper: Mapper[Any]) -> dict[str, Any]:
@@ -67,12 +62,37 @@ class Given:
         Raises:
             ValueError: A related object is not saved yet.
         """
-        data = dict(self.data)
-        if self.instance is not None:
-            state = inspect(self.instance)
-            data |= {name: state.dict[name] for name in mapper.relationships.keys() if is_to_one(mapper, name) and state.dict.get(name) is not None}
         with placed(self.index):
-            return column_values(mapper, data)
+            return column_values(mapper, {**self.data, **self.related(mapper)})
+
+    def related(self, mapper: Mapper[Any]) -> dict[str, Any]:
+        """What an object has in its relations."""
+        if self.instance is None:
+            return {}
+        known = inspect(self.instance).dict
+        return {name: known[name] for name in mapper.relationships.keys() if known.get(name)}  # noqa: SIM118
+
+    def brings_others(self, mapper: Mapper[Any]) -> bool:
+        """Whether other objects are inserted with it."""
+        return any(
+            not is_to_one(mapper, name) or inspect(value).identity is None
+            for name, value in self.related(mapper).items()
+        )
+
+
+def leave_collections(mapper: Mapper[Any], given: Iterable[Given]) -> None:
+    """Have no flush before the INSERT look for given objects in the collections that relations put them into.
+
+    A savepoint begins with a flush, which would warn of objects that are not in the session yet; the foreign key is
+    written with the object itself.
+    """
+    for found in given:
+        for name, value in found.related(mapper).items():
+            if is_to_one(mapper, name):
+                state = inspect(value)
+                for other in mapper.relationships[name]._reverse_property:  # noqa: SLF001 (back_populates, or a backref)
+                    state.committed_state.pop(other.key, None)
+                    vars(state).get("_pending_mutations", {}).pop(other.key, None)
 
 
 def give(mapper: Mapper[Any], objs: Iterable[Any]) -> list[Given]:
@@ -87,5 +107,30 @@ def give(mapper: Mapper[Any], objs: Iterable[Any]) -> list[Given]:
     given = []
     for index, item in enumerate(objs):
         with placed(index):
-            given.append(_give(mapper, index, item))
+            given.append(give_one(mapper, item, index))
     return given
+
+
+def give_one(mapper: Mapper[Any], item: Any, index: int = 0) -> Given:
+    """Check one of them; see ``give``."""
+    model = mapper.class_
+    if isinstance(item, Mapping):
+        for name, value in item.items():
+            if isinstance(value, Expression):
+                raise TypeError(f"{model.__name__}.{name}: a new row has no values yet that an expression could use.")
+        return Given(index, None, storable(mapper, given_values(mapper, item)))
+    if not isinstance(item, model):
+        raise TypeError(f"Give objects of {model.__name__}, or mappings, not {type(item).__name__}.")
+    state = inspect(item)
+    if state.key is not None:
+        raise ValueError(f"This {model.__name__} has a row already: bulk_update() writes it.")
+    data = {name: value for name, value in state.dict.items() if is_written(mapper, name)}
+    return Given(index, item, storable(mapper, data))
+
+
+def _explicit(mapper: Mapper[Any], name: str, value: Any) -> Any:
+    """A value for a flush, which takes None for a value that nobody gave, where the column has a default."""
+    if value is not None or name not in mapper.column_attrs:
+        return value
+    column: Any = mapper.column_attrs[name].columns[0]
+    return null() if column.default is not None or column.server_default is not None else None

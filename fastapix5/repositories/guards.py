@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 
 from fastapix5.db.errors import translated
-from fastapix5.db.sessions import get_session
+from fastapix5.db.sessions import execute, get_session
 from fastapix5.db.transactions import atomic, in_atomic
 from fastapix5.db.work import work_of
 from fastapix5.exceptions import ForeignKeyViolation, RowPolicyViolation
@@ -76,7 +76,7 @@ class Guard(Generic[M]):
         work = work_of(session)
         (work.deleted if deleting else work.classes).add(self.model)
         with translated(self.mapper, deleting=deleting):
-            return await session.execute(statement, parameters)
+            return await execute(session, statement, parameters)
 
     async def write(self, statement: Any, data: Mapping[str, Any], where: Sequence[Any] = ()) -> Sequence[Any]:
         """Run a statement that writes ``data``, and return its rows."""
@@ -91,7 +91,7 @@ class Guard(Generic[M]):
     async def ask(self, statement: Any) -> Sequence[Any]:
         """Run a statement that reads."""
         with translated(self.mapper):
-            return (await self.session.execute(statement)).all()
+            return (await execute(self.alias, statement)).all()
 
     # References
 
@@ -101,13 +101,15 @@ class Guard(Generic[M]):
         return [row for row in wanted(self.mapper, values, updating=updating) if row.is_narrowed]
 
     async def check_references(self, rows: Sequence[Wanted], where: Sequence[Any] = ()) -> None:
-        """Raise for the first of ``rows`` that is not there; ``where`` names the row that refers to them."""
+        """Raise for the first of ``rows`` that is not there.
+
+        Args:
+            rows: What is referred to.
+            where: Conditions without which nobody would be told: they name the row that refers to the others.
+        """
         if not rows:
             return
-        statement = select(*(row.exists() for row in rows))
-        if where:
-            statement = statement.select_from(self.mapper.local_table).where(*where)
-        found = await self.ask(statement)
+        found = await self.ask(select(*(row.exists() for row in rows)).where(*where))
         for row, there in zip(rows, found[0] if found else (), strict=False):
             if not there:
                 raise self.missing(row.reference.fields)
@@ -183,3 +185,12 @@ def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """``items`` in pieces of ``size``."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def in_lock_order(items: Iterable[T], key: Callable[[T], Any]) -> list[T]:
+    """``items`` in an order that all writers keep: two that want the same rows wait for each other, and not both."""
+    found = list(items)
+    try:
+        return sorted(found, key=key)
+    except TypeError:
+        return sorted(found, key=lambda item: repr(key(item)))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import enum
+import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.ext.associationproxy import AssociationProxyInstance
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.schemas.bounds import plain
@@ -60,10 +65,49 @@ KINDS: tuple[tuple[type[TypeEngine[Any]], Kind], ...] = (
 )
 
 
+# What a column of a kind is compared with, in Python. Dates are no moments: engines would differ.
+VALUES: Mapping[Kind, tuple[type[Any], ...]] = {
+    Kind.TEXT: (str,),
+    Kind.ENUM: (enum.Enum, str),
+    Kind.UUID: (uuid.UUID, str),
+    Kind.BOOLEAN: (bool,),
+    Kind.INTEGER: (int, float, decimal.Decimal),
+    Kind.NUMBER: (int, float, decimal.Decimal),
+    Kind.DATE: (dt.date,),
+    Kind.TIME: (dt.time,),
+    Kind.DATETIME: (dt.datetime,),
+    Kind.INTERVAL: (dt.timedelta,),
+    Kind.BINARY: (bytes, bytearray, memoryview),
+}
+
+
+def check_type(column_type: TypeEngine[Any], value: Any, where: str) -> None:
+    """Refuse a value that a column cannot hold: one engine would raise, and the other find nothing.
+
+    Raises:
+        ValueError: The error names both types.
+    """
+    # What a type of the user's own takes, it knows itself.
+    if value is None or is_sql(value) or isinstance(column_type, TypeDecorator):
+        return
+    kind = kind_of(column_type)
+    known = VALUES.get(kind)
+    if known is None or (isinstance(value, known) and not (kind is Kind.DATE and isinstance(value, dt.datetime))):
+        return
+    expected = " or ".join(found.__name__ for found in known)
+    raise ValueError(f"{where} is compared with {expected}, not with {type(value).__name__}.")
+
+
 def kind_of(column_type: TypeEngine[Any] | None) -> Kind:
     """The kind of a column's type, or of the type that it decorates."""
     bare = plain(column_type)
     return next((kind for known, kind in KINDS if isinstance(bare, known)), Kind.OTHER)
+
+
+def element_of(column: Any) -> Any:
+    """The SQL of an attribute, without the comparisons of its own that a hybrid may have."""
+    stands_for_sql = hasattr(column, "__clause_element__") and not isinstance(column, AssociationProxyInstance)
+    return column.__clause_element__() if stands_for_sql else column
 
 
 def is_sql(value: Any) -> bool:

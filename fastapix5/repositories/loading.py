@@ -148,9 +148,11 @@ def _by_relation(model: type[Any], paths: Iterable[str]) -> Mapping[str, list[st
 
 
 def _columns(model: type[Any], only: Sequence[str], deferred: Sequence[str]) -> list[Any]:
-    from_names = [getattr(model, name) for name in only]
-    options = [load_only(*from_names, raiseload=True)] if from_names else []
-    return [*options, *(defer(getattr(model, name), raiseload=True) for name in deferred)]
+    version = mapper_of(model).version_id_col
+    # What has no version to compare would overwrite what it has not seen.
+    kept = [] if version is None else [mapper_of(model).get_property_by_column(version).key]
+    options = [load_only(*(getattr(model, name) for name in (*only, *kept)), raiseload=True)] if only else []
+    return [*options, *(defer(getattr(model, name), raiseload=True) for name in deferred if name not in kept)]
 
 
 def _ordered(item: Any, name: str) -> Sequence[Any]:

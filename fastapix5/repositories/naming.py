@@ -18,7 +18,7 @@ KEY = "pk"
 
 
 def given_values(mapper: Mapper[Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``data`` by attribute: ``pk`` is the attributes of the primary key.
+    """``data`` by attribute: ``pk`` is the attributes of the primary key, and a synonym what it stands for.
 
     Raises:
         UnknownPath: A name is no attribute.
@@ -27,8 +27,10 @@ def given_values(mapper: Mapper[Any], data: Mapping[str, Any]) -> Mapping[str, A
     if KEY in data and KEY not in mapper.all_orm_descriptors:
         rest = {name: value for name, value in data.items() if name != KEY}
         data = {**rest, **_key_values(mapper, data[KEY])}
+    if any(name in mapper.synonyms for name in data):
+        data = {mapper.synonyms[name].name if name in mapper.synonyms else name: value for name, value in data.items()}
     for name in data:
-        if not _is_stored(mapper, name):
+        if not is_written(mapper, name):
             _refuse(mapper, name)
     return data
 
@@ -93,7 +95,8 @@ def _key_values(mapper: Mapper[Any], value: Any) -> dict[str, Any]:
     return dict(zip(names, values, strict=True))
 
 
-def _is_stored(mapper: Mapper[Any], name: str) -> bool:
+def is_written(mapper: Mapper[Any], name: str) -> bool:
+    """Whether an attribute is a column that takes values."""
     if name not in mapper.column_attrs:
         return False
     column = mapper.column_attrs[name].columns[0]

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, inspect, select, tuple_
 from sqlalchemy.orm import RelationshipProperty, aliased
 
 from fastapix5.exceptions import ImproperlyConfigured
-from fastapix5.repositories.lookups import UnknownPath, many_on, walk
+from fastapix5.repositories.kinds import element_of
+from fastapix5.repositories.lookups import many_on, resolve_value
 from fastapix5.schemas import key_of
 
 # What narrows the rows of a related entity that a statement may look at, given the relationship that led there.
@@ -37,7 +38,7 @@ def column_at(
 
     Args:
         entity: A model, or an alias of one.
-        name: An annotation, or an attribute behind to-one relations: ``author__name``.
+        name: An annotation, an attribute behind to-one relations (``author__name``), or a part of one (``since__year``).
         reach: What narrows the related rows; a row beyond it gives null.
         named: Annotations by name.
         crossed: Relations that the statement has crossed: behind them the name means the row that it has reached.
@@ -49,15 +50,16 @@ def column_at(
     if named and name in named:
         return named[name]
     model = inspect(entity).mapper.class_
-    relations, attribute, rest, owner = walk(model, name)
-    if rest:
-        raise UnknownPath(name, rest[0], f"{owner.__name__}.{attribute}", ())
+    relations, attribute, transforms = resolve_value(model, name)
     for relation, related in crossed:
         if relations[:1] != (relation,):
             break
         entity, relations = related, relations[1:]
     refuse_many("one value of each row", inspect(entity).mapper.class_, name, relations)
-    return _behind(entity, relations, attribute, reach)
+    found = _behind(entity, relations, attribute, reach)
+    for transform in transforms:
+        found = transform.make(element_of(found))
+    return found
 
 
 def refuse_many(what: str, model: type[Any], path: str, relations: Sequence[str]) -> None:

@@ -11,12 +11,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, inspect, select
-from sqlalchemy.orm import RelationshipProperty, aliased
+from sqlalchemy import ColumnElement, and_, inspect, select
+from sqlalchemy.orm import RelationshipDirection, RelationshipProperty, aliased
 
 from fastapix5.access import Access, Scope, current_access
 from fastapix5.exceptions import AccessRequired, ImproperlyConfigured
-from fastapix5.repositories.conditions import Condition, has_subquery, same_row, to_sql
+from fastapix5.models import not_deleted
+from fastapix5.repositories.conditions import Condition, Ground, has_subquery, same_row, to_sql
 from fastapix5.schemas import mapper_of
 
 RowPolicy = Callable[[Access], Condition | None]
@@ -35,7 +36,9 @@ _policies: dict[type[Any], _Registered] = {}
 _readings: dict[type[Any], list[Granted]] = {}
 _of_repositories: set[Any] = set()
 _asking: ContextVar[frozenset[type[Any]]] = ContextVar("fastapix5_asking_a_policy", default=frozenset())
-_lifted: ContextVar[frozenset[type[Any]]] = ContextVar("fastapix5_lifted_policies", default=frozenset())
+NONE_LIFTED: tuple[frozenset[type[Any]], ...] = (frozenset(),)
+# One entry for each ``unrestricted`` that the running code is inside of, and the first for none.
+_lifted: ContextVar[tuple[frozenset[type[Any]], ...]] = ContextVar("fastapix5_lifted_policies", default=NONE_LIFTED)
 
 
 class unrestricted:  # noqa: N801 (it reads as a verb: with unrestricted(Flight))
@@ -49,15 +52,16 @@ class unrestricted:  # noqa: N801 (it reads as a verb: with unrestricted(Flight)
         if not models:
             raise TypeError("unrestricted() lifts policies by name: unrestricted(Flight).")
         self.models = frozenset(mapper_of(model).class_ for model in models)
-        self._before: list[frozenset[type[Any]]] = []
+
+    # What was lifted before stands in the context, not here: several tasks may be inside one of these at once.
 
     def __enter__(self) -> Self:
-        self._before.append(_lifted.get())
-        _lifted.set(self._before[-1] | self.models)
+        before = _lifted.get()
+        _lifted.set((*before, before[-1] | self.models))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _lifted.set(self._before.pop())
+        _lifted.set(_lifted.get()[:-1] or NONE_LIFTED)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -92,7 +96,10 @@ def register_policy(
     outranks = known is not None and of_repository and not known.of_repository
     if known is None or outranks or _is_anew(known.source, source):
         _policies[model] = _Registered(policy, source, of_repository, requires_access)
-    elif known.source != source:
+    elif known.source == source:
+        # A subclass may ask for more than the class whose policy it inherits.
+        _policies[model] = replace(known, requires_access=known.requires_access or requires_access)
+    else:
         raise ImproperlyConfigured(
             where,
             f"{model.__name__} has another row policy already ({_name(known.source)}).",
@@ -136,7 +143,7 @@ def policy_condition(entity: Any, *, related: bool = False) -> ColumnElement[boo
     # What holds for a class holds for its subclasses.
     mro, asking = inspect(entity).mapper.class_.__mro__, _asking.get()
     classes = [cls for cls in mro if cls in _policies and cls not in asking]
-    if not classes or not _lifted.get().isdisjoint(mro):
+    if not classes or not _lifted.get()[-1].isdisjoint(mro):
         return None
     registered, access = [_policies[cls] for cls in classes], current_access.get()
     if access is None:
@@ -149,14 +156,34 @@ def policy_condition(entity: Any, *, related: bool = False) -> ColumnElement[boo
     token = _asking.set(asking.union(classes))
     try:
         conditions = [condition for found in registered if (condition := found.policy(access)) is not None]
-        return to_sql(conditions, entity) if conditions else None
+        return to_sql(conditions, Ground(entity, shown_condition)) if conditions else None
     finally:
         _asking.reset(token)
 
 
 def related_condition(entity: Any, relationship: RelationshipProperty[Any] | None = None) -> ColumnElement[bool] | None:
-    """``policy_condition`` for an entity that a statement reaches through a relation; None while a policy is asked."""
-    return None if _asking.get() else policy_condition(entity, related=True)
+    """What narrows the rows of an entity that a statement reaches through a relation.
+
+    Args:
+        entity: An alias of the related model, or the model.
+        relationship: The relation, where it is one: then hidden rows are left out as ``shown_condition`` says.
+
+    Returns:
+        ``shown_condition`` and ``policy_condition``; the latter not while a policy is asked.
+    """
+    shown = None if relationship is None else shown_condition(entity, relationship)
+    policy = None if _asking.get() else policy_condition(entity, related=True)
+    if shown is None or policy is None:
+        return policy if shown is None else shown
+    return and_(shown, policy)
+
+
+def shown_condition(entity: Any, relationship: RelationshipProperty[Any]) -> ColumnElement[bool] | None:
+    """The condition that a relation's row is not hidden; None where no row is, and where a foreign key names the row.
+
+    A to-one relation shows the row that it names, hidden or not, so that what has happened keeps its names.
+    """
+    return None if relationship.direction is RelationshipDirection.MANYTOONE else not_deleted(entity)
 
 
 def loaded_within(attribute: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
-from typing import Any, Self, TypeVar, cast, overload
+from typing import Any, NoReturn, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, Table, UniqueConstraint, inspect, select
@@ -13,7 +13,7 @@ from fastapix5.db.errors import translated
 from fastapix5.db.sessions import execute, get_session
 from fastapix5.db.streams import Rows
 from fastapix5.db.transactions import in_atomic
-from fastapix5.exceptions import DoesNotExist, MultipleObjectsReturned, TransactionRequired
+from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured, MultipleObjectsReturned, TransactionRequired
 from fastapix5.repositories.conditions import Condition, Q
 from fastapix5.repositories.description import Kind, M, R
 from fastapix5.repositories.explaining import explain
@@ -34,6 +34,13 @@ class Reading(Shaping[M, R]):
 
     def __await__(self) -> Generator[Any, None, list[R]]:
         return self.all().__await__()
+
+    def __iter__(self) -> NoReturn:
+        # Without it Python would call __getitem__ for ever.
+        raise TypeError("A queryset asks the database: write `async for row in queryset`, or await it.")
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("Whether a queryset has rows, the database knows: write `await queryset.exists()`.")
 
     @overload
     def __getitem__(self, item: slice) -> Self: ...
@@ -71,7 +78,7 @@ class Reading(Shaping[M, R]):
         """
         session = get_session(self.alias)
         make: Callable[[Sequence[Any]], list[R]] = self._shown
-        statement = self.values_statement
+        statement = self._select_values
         if self.shows_objects:
             make, statement = self._objects, self._select_objects
         rows = Rows(session, self._with_options(statement()), size)
@@ -89,7 +96,7 @@ class Reading(Shaping[M, R]):
     async def all(self) -> list[R]:
         """Every row. A relation of an object that was not asked for raises when touched."""
         if not self.shows_objects:
-            return self._shown(await self._execute(self.values_statement()))
+            return self._shown(await self._execute(self._select_values()))
         return cast("list[R]", self._objects(await self._load()))
 
     async def first(self) -> R | None:
@@ -175,7 +182,7 @@ class Reading(Shaping[M, R]):
         if not aggregates:
             return {}
         rows = await self._execute(self.aggregate_statement(aggregates))
-        return dict(zip(aggregates, rows[0], strict=True))
+        return dict(zip(aggregates, rows[0], strict=False))
 
     async def as_schema(self, schema: type[S] | Read) -> list[S]:
         """Every row as an instance of ``schema``: only its columns, its relations in a fixed number of statements.
@@ -230,7 +237,7 @@ class Reading(Shaping[M, R]):
 
     def _select_objects(self) -> Select[Any]:
         """The SELECT of objects. Those that the session has already are refreshed, but for those that lack columns."""
-        self._check_lock()
+        self._check()
         options = [*self.loads.options(self.model)]
         shown = [option for selection in self.selections for option in loader_options(selection)]
         statement = self.objects_statement().options(*shown, *options)
@@ -239,12 +246,27 @@ class Reading(Shaping[M, R]):
     def _schema_statement(self) -> Select[Any]:
         if not self.shows_objects:
             raise TypeError("A schema shows the model's own rows: it cannot follow values().")
-        self._check_lock()
+        self._check()
         return self.statement()
 
-    def _check_lock(self) -> None:
+    def _select_values(self) -> Select[Any]:
+        self._check()
+        if self.lock is not None and (self.is_grouped or self.unique is not None):
+            raise TypeError("Rows that are grouped or distinct cannot be locked.")
+        return self._locked(self.values_statement())
+
+    def _check(self) -> None:
+        """Refuse what this database, or this place, cannot do.
+
+        Raises:
+            TransactionRequired: Rows are to be locked outside a transaction.
+            ImproperlyConfigured: Rows are to be distinct by some of their columns, and the database is not PostgreSQL.
+        """
         if self.lock is not None and not in_atomic(self.alias):
             raise TransactionRequired("select_for_update()")
+        if self.unique and (dialect := get_session(self.alias).get_bind().dialect.name) != "postgresql":
+            what = f"distinct() by columns needs PostgreSQL, and this is {dialect}."
+            raise ImproperlyConfigured(self.model.__name__, what, "Write values(...).distinct().")
 
     async def _load(self) -> Sequence[Any]:
         statement = self._select_objects()
@@ -256,7 +278,7 @@ class Reading(Shaping[M, R]):
         found = []
         for row in rows:
             for place, name in enumerate(names, start=1):
-                setattr(row[0], name, row[place])
+                object.__setattr__(row[0], name, row[place])  # SQLModel's own takes only fields.
             found.append(row[0])
         self.loads.put_in_order(found)
         return found
@@ -265,17 +287,26 @@ class Reading(Shaping[M, R]):
         make = self._maker()
         return [make(row) for row in rows]
 
-    def _maker(self) -> Callable[[Sequence[Any]], R]:
-        names = self.value_names()
-        makers: dict[Kind, Callable[[Sequence[Any]], Any]] = {
-            Kind.DICT: lambda row: dict(zip(names, row, strict=False)),
-            Kind.TUPLE: lambda row: tuple(row[: len(names)]),
-            Kind.FLAT: lambda row: row[0],
-        }
-        if self.shown.kind is Kind.NAMED:
-            made: Any = cast("Any", namedtuple)("Row", names)  # noqa: PYI024 (its fields are known only now)
-            return lambda row: cast("R", made(*row[: len(names)]))
-        return makers[self.shown.kind]
+    def _maker(self) -> Callable[[Sequence[Any]], Any]:
+        """What makes of a row what it is shown as."""
+        names, widths = self.value_names(), self.widths()
+        many = max(widths, default=1) > 1
+        kind = self.shown.kind
+        named: Any = cast("Any", namedtuple)("Row", names) if kind is Kind.NAMED else None  # noqa: PYI024 (its fields are known only now)
+
+        def make(row: Sequence[Any]) -> Any:
+            values = _joined(row, widths) if many else row[: len(names)]
+            match kind:
+                case Kind.DICT:
+                    return dict(zip(names, values, strict=True))
+                case Kind.FLAT:
+                    return values[0]
+                case Kind.NAMED:
+                    return named(*values)
+                case _:
+                    return tuple(values)
+
+        return make
 
     def _only(self, found: list[T]) -> T:
         if not found:
@@ -304,3 +335,12 @@ class Reading(Shaping[M, R]):
             return getattr(row, name)
         key = inspect(row).identity
         return key[0] if len(key) == 1 else tuple(key)
+
+
+def _joined(row: Sequence[Any], widths: Sequence[int]) -> list[Any]:
+    """The values of a row, those that take several columns as tuples."""
+    values, start = [], 0
+    for width in widths:
+        values.append(row[start] if width == 1 else tuple(row[start : start + width]))
+        start += width
+    return values

@@ -20,6 +20,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import replacement_traverse
 
+from fastapix5.db.sessions import execute
 from fastapix5.repositories.policies import loaded_within, related_condition
 from fastapix5.repositories.writes import key_in
 from fastapix5.schemas import Selection, key_of
@@ -200,7 +201,7 @@ class Read:
                 select(many.owner).join(_within(many.join, many.read.entity)).where(condition).order_by(*many.order)
             )
             statement = many.read.statement(statement).add_columns(*many.owner_key)
-            rows = (await session.execute(statement)).all()
+            rows = (await execute(session, statement)).all()
             owners = [tuple(row[-len(many.owner_key) :]) for row in rows]
             for owner, instance in zip(owners, await many.read.instances(session, rows), strict=True):
                 found.setdefault(owner, []).append(instance)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection
 from sqlalchemy.orm.exc import UnmappedColumnError
 
 from fastapix5.exceptions import TypeViolation
+from fastapix5.models import not_deleted
 from fastapix5.repositories.policies import policy_condition
 
 
@@ -43,27 +44,37 @@ class Wanted:
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether a policy narrows the rows it may be: the database cannot check that by itself."""
-        return self.reference.target is not None and policy_condition(self.reference.target, related=True) is not None
+        """Whether a policy, or soft deletion, narrows the rows it may be: the database cannot check that by itself."""
+        return bool(self._limits())
 
     def exists(self) -> ColumnElement[bool]:
-        """EXISTS: the row is there, within the current access's reach."""
+        """EXISTS: the row is there, not hidden, and within the current access's reach."""
         columns, target = self.reference.columns, self.reference.target
         conditions = [column == value for column, value in zip(columns, self.key, strict=True)]
-        policy = None if target is None else policy_condition(target, related=True)
-        if policy is not None:
-            conditions.append(policy)
+        conditions += self._limits()
         own = {part.table for part in self.key if isinstance(part, Column)}
         source = columns[0].table if target is None else target
         return select(1).select_from(source).where(and_(*conditions)).correlate(*own or (None,)).exists()
 
+    def _limits(self) -> list[ColumnElement[bool]]:
+        target = self.reference.target
+        if target is None:
+            return []
+        limits = (not_deleted(target), policy_condition(target, related=True))
+        return [limit for limit in limits if limit is not None]
+
 
 def references(mapper: Mapper[Any]) -> Iterator[Reference]:
-    """Every foreign key of a model whose columns are mapped: others nobody writes."""
+    """Every foreign key of a model whose columns are mapped: others nobody writes.
+
+    What joins the table of a subclass to the one above is none: the flush writes both rows.
+    """
     for table in mapper.tables:
         if not isinstance(table, Table):
             continue
         for constraint in table.foreign_key_constraints:
+            if constraint.referred_table is not table and constraint.referred_table in mapper.tables:
+                continue
             try:
                 fields = tuple(mapper.get_property_by_column(column).key for column in constraint.columns)
             except UnmappedColumnError:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar, cast, get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast, get_args, get_origin
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Mapper
+from typing_extensions import TypeVar
 
 from fastapix5.access import Access
+from fastapix5.exceptions import ImproperlyConfigured
+from fastapix5.models import soft_deletes
 from fastapix5.repositories.conditions import Condition
 from fastapix5.repositories.policies import mark_repository_policy, register_policy
 from fastapix5.repositories.queryset import QuerySet
@@ -17,12 +21,19 @@ from fastapix5.repositories.rows import RowWriter, Written
 from fastapix5.repositories.writes import deletes_directly, writes_directly
 
 M = TypeVar("M")
+if TYPE_CHECKING:
+    # What ``objects`` is: Repository[Flight, FlightQuerySet] names a queryset class of one's own.
+    Rows = TypeVar("Rows", bound=QuerySet[Any], default=QuerySet[M])
+else:
+    # At run time a default that names M would leave a parameter in Repository[Flight].
+    Rows = TypeVar("Rows", default=QuerySet)
 
 
-class Repository(Generic[M]):
+class Repository(Generic[M, Rows]):
     """Reads and writes one model. It never commits: who opened the transaction does.
 
     ``class FlightRepository(Repository[Flight])`` names its model; ``Repository(Flight)`` does for the plain one.
+    ``Repository[Flight, FlightQuerySet]`` names the class of its querysets too, as ``queryset_class`` does.
 
     Args:
         model: The mapped class, where the class does not name it.
@@ -40,6 +51,8 @@ class Repository(Generic[M]):
             arguments = get_args(base)
             if "model" not in cls.__dict__ and arguments and isinstance(arguments[0], type):
                 cls.model = arguments[0]
+            if "queryset_class" not in cls.__dict__ and len(arguments) > 1:
+                cls.queryset_class = get_origin(arguments[1]) or arguments[1]
         if cls.row_policy is not Repository.row_policy:
             mark_repository_policy(cls.row_policy)
         model = getattr(cls, "model", None)
@@ -50,6 +63,9 @@ class Repository(Generic[M]):
     def _register_policy(cls, model: type[Any]) -> None:
         """Make the class's own row policy the model's."""
         if cls.row_policy is Repository.row_policy:
+            if cls.policy_requires_access:
+                where = f"{cls.__qualname__}.policy_requires_access"
+                raise ImproperlyConfigured(where, "There is no row_policy that could need an access.", "Write one.")
             return
 
         def policy(access: Access) -> Condition | None:
@@ -74,9 +90,14 @@ class Repository(Generic[M]):
         return None
 
     @property
-    def objects(self) -> QuerySet[M]:
-        """The model's rows, within reach of whoever asks."""
-        return cast("QuerySet[M]", self.queryset_class(self.model, self.using, guarded=True))
+    def objects(self) -> Rows:
+        """The model's rows, within reach of whoever asks; those that were deleted softly are hidden."""
+        return replace(self.all_objects, shows_deleted=False)
+
+    @property
+    def all_objects(self) -> Rows:
+        """``objects``, and the rows of a ``SoftDeleteMixin`` model that were deleted as well."""
+        return cast("Rows", self.queryset_class(self.model, self.using, guarded=True))
 
     # Objects
 
@@ -110,13 +131,35 @@ class Repository(Generic[M]):
         return await self._writer.update(instance, data)
 
     async def delete(self, instance: M) -> None:
-        """Delete the row of ``instance``.
+        """Delete the row of ``instance``; with ``SoftDeleteMixin`` it is hidden, by one UPDATE, and stays.
 
         Raises:
-            DoesNotExist: The row is gone.
+            DoesNotExist: The row is gone, out of reach, or hidden already.
+            StaleVersion: The row was changed since it was read.
             ProtectedRow: Other rows still refer to it.
         """
         await self._writer.delete(instance)
+
+    async def purge(self, instance: M) -> None:
+        """Delete the row of ``instance`` for good, whether it is hidden or not.
+
+        Raises:
+            DoesNotExist: The row is gone, or out of reach.
+            StaleVersion: The row was changed since it was read.
+            ProtectedRow: Other rows still refer to it.
+        """
+        await self._writer.purge(instance)
+
+    async def restore(self, instance: M) -> M:
+        """Bring back the row of ``instance``, which was deleted softly, and return the refreshed object.
+
+        Raises:
+            TypeError: The model has no ``SoftDeleteMixin``.
+            DoesNotExist: The row is gone.
+            StaleVersion: The row was changed since it was read.
+            RowPolicyViolation: The row would not be within the current access's reach.
+        """
+        return await self._writer.restore(instance)
 
     async def check_reach(self, instance: M, within: Sequence[ColumnElement[bool]] = ()) -> None:
         """Refuse a row that its writer could not read; the transaction that wrote it has to end with the error.
@@ -139,8 +182,8 @@ class Repository(Generic[M]):
 
     @property
     def deletes_directly(self) -> bool:
-        """Whether one DELETE is all that deleting an object of this model means."""
-        return deletes_directly(self.mapper)
+        """Whether one statement is all that deleting an object of this model means."""
+        return writes_directly(self.mapper) if soft_deletes(self.model) else deletes_directly(self.mapper)
 
     async def insert_row(
         self,

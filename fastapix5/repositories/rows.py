@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, select
 
 from fastapix5.db.errors import translated
 from fastapix5.exceptions import MultipleObjectsReturned
+from fastapix5.models import DELETED_AT, not_deleted, soft_deletes, utc_now
 from fastapix5.repositories.reads import Read
 from fastapix5.repositories.storing import storable
 from fastapix5.repositories.writer import Writer
@@ -50,7 +51,7 @@ class RowWriter(Writer[M], Generic[M]):
         async with self.unit(not within, savepoint=False):
             rows = await self.write(insert_statement(self.mapper, data, conditions, read.returning()), data)
             if not rows:
-                await self.check_references(narrowed)
+                await self.check_references(narrowed, where)
             return await self._written(rows, read, within)
 
     async def update_rows(
@@ -79,7 +80,7 @@ class RowWriter(Writer[M], Generic[M]):
             return await self._written(rows, read, within)
 
     async def delete_rows(self, where: Sequence[ColumnElement[bool]], *, several: bool = False) -> int:
-        """Delete the row that meets every condition; return how many there were.
+        """Delete the row that meets every condition, or hide it where the model deletes softly; return how many there were.
 
         Args:
             where: The conditions.
@@ -91,10 +92,15 @@ class RowWriter(Writer[M], Generic[M]):
         """
         alone = several or names_one_row(self.mapper, where)
         async with nullcontext() if alone else self.unit(directly=False, savepoint=False):
-            rows = await self.delete_where(where)
+            rows = await (self._hide_where if soft_deletes(self.model) else self.delete_where)(where)
             if not several:
                 self._refuse_several(rows)
         return len(rows)
+
+    async def _hide_where(self, where: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
+        hidden = {DELETED_AT: utc_now()}
+        conditions = [*where, *(() if (shown := not_deleted(self.model)) is None else (shown,))]
+        return await self.write(update_statement(self.mapper, hidden, conditions, self.mapper.primary_key), hidden)
 
     def _refuse_several(self, rows: Sequence[Any]) -> None:
         if len(rows) > 1:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from sqlalchemy import ColumnElement, false
 
-from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.repositories.conditions import Condition, Q, check_names, frozen
 from fastapix5.repositories.description import Annotation, Description, Kind, Lock, M, R, Shown
 from fastapix5.repositories.expressions import Expression, Ordering
@@ -57,8 +56,10 @@ class Shaping(Description[M, R]):
         return self._narrowed(~Q(*conditions, **lookups))
 
     def _narrowed(self, condition: Q) -> Self:
-        check_names(condition, self.model, self.annotation_names())
-        return replace(self, conditions=(*self.conditions, frozen(condition)))
+        # An iterator among the values is read once: here.
+        kept = frozen(condition)
+        check_names(kept, self.model, self.annotation_names())
+        return replace(self, conditions=(*self.conditions, kept))
 
     def at(self, *instances: M) -> Self:
         """The rows of these objects, and no others."""
@@ -146,7 +147,7 @@ class Shaping(Description[M, R]):
         return replace(self, loads=self.loads.fetch(self.model, names))
 
     def only(self, *names: str) -> Self:
-        """Load these columns, and the key; others raise when touched. A second ``only`` replaces the first.
+        """Load these columns, the key and a version; others raise when touched. A second ``only`` replaces the first.
 
         Raises:
             UnknownPath: A name is no column.
@@ -189,11 +190,16 @@ class Shaping(Description[M, R]):
 
         Raises:
             UnknownPath: An expression names what is not there.
-            ValueError: A name is the model's already.
+            ValueError: A name is the model's already, or begins with an underscore.
         """
         found = self
         for name, value in values.items():
-            if name in attribute_names(self.mapper) or name == "pk":
+            if (
+                name in attribute_names(self.mapper)
+                or name == "pk"
+                or hasattr(self.model, name)
+                or name.startswith("_")
+            ):
                 raise ValueError(f"{self.model.__name__} has an attribute {name!r}: annotate under another name.")
             if (
                 not isinstance(value, Expression)
@@ -260,9 +266,10 @@ class Shaping(Description[M, R]):
         return found
 
     def _showing(self, kind: Kind, names: Iterable[str]) -> Any:
-        names = tuple(names)
-        if self.lock is not None and self.is_grouped:
-            raise ImproperlyConfigured(self.model.__name__, "Groups cannot be locked.")
+        given = tuple(names)
+        names = tuple(dict.fromkeys(given))
+        if len(names) < len(given) and kind is not Kind.DICT:
+            raise ValueError("values_list() takes each name once.")
         for name in names:
             self.find(name)
         return replace(self, shown=Shown(kind, names, self.shown.groups))

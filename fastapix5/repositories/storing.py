@@ -12,7 +12,8 @@ from sqlalchemy.orm import Mapper, QueryableAttribute
 from sqlalchemy.sql import ClauseElement
 
 from fastapix5.exceptions import IntegrityViolation
-from fastapix5.repositories.limits import Check, check_for, needs_null
+from fastapix5.repositories.limits import check_for, needs_null
+from fastapix5.repositories.scalars import Check
 
 EXPRESSIONS = (ClauseElement, QueryableAttribute)
 

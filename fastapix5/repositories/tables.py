@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from sqlalchemy import Integer, Null, bindparam, update
 from sqlalchemy.orm import Mapper
@@ -20,18 +20,18 @@ def is_sql(value: Any) -> bool:
     return isinstance(value, EXPRESSIONS) and not isinstance(value, Null)
 
 
-def next_version(mapper: Mapper[Any], entity: Any = None) -> dict[str, Any]:
-    """The version that an UPDATE writes, by attribute; nothing where there is none, or the database raises it.
-
-    Args:
-        mapper: The model.
-        entity: What the column is named by, where it is not the model.
-    """
-    name, generator = version_name(mapper), mapper.version_id_generator
-    if name is None or generator is False:
+def next_version(mapper: Mapper[Any]) -> dict[str, Any]:
+    """The version that an UPDATE writes, by attribute; nothing where there is none, or the database raises it."""
+    name = version_name(mapper)
+    if name is None or mapper.version_id_generator is False:
         return {}
-    column = getattr(mapper.class_ if entity is None else entity, name)
-    return {name: column + 1 if isinstance(column.type, Integer) else generator(None)}
+    column = getattr(mapper.class_, name)
+    return {name: column + 1 if isinstance(column.type, Integer) else version_after(mapper, None)}
+
+
+def version_after(mapper: Mapper[Any], version: Any) -> Any:
+    """The version that follows ``version``; None is that of no row."""
+    return cast("Callable[[Any], Any]", mapper.version_id_generator)(version)
 
 
 def tables_written(mapper: Mapper[Any], names: Iterable[str]) -> Mapping[Any, list[str]]:

@@ -29,8 +29,11 @@ def unflushed_kept(session: AsyncSession) -> Iterator[None]:
 def _restore(state: Any, values: dict[str, Any], committed: dict[str, Any]) -> None:
     if state.committed_state == committed and state.modified:
         return
+    # Relations that nobody changed are not written by a flush: what was loaded of them stays loaded.
+    names = {relationship.key for relationship in state.mapper.relationships} - committed.keys()
+    loaded = {name: state.dict[name] for name in names & state.dict.keys()}
     state.dict.clear()
-    state.dict.update(values)
+    state.dict.update(values | loaded)
     state.committed_state.clear()
     state.committed_state.update(committed)
     if committed:

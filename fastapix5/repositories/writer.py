@@ -9,11 +9,13 @@ from sqlalchemy import ColumnElement, Null, inspect
 from sqlalchemy.orm.attributes import set_committed_value
 
 from fastapix5.db.errors import translated
-from fastapix5.exceptions import DoesNotExist, StaleVersion
+from fastapix5.exceptions import DoesNotExist, RowPolicyViolation, StaleVersion
+from fastapix5.models import DELETED_AT, not_deleted, soft_deletes, utc_now
 from fastapix5.repositories.guards import Guard
 from fastapix5.repositories.naming import are_columns, given_values
 from fastapix5.repositories.storing import storable
 from fastapix5.repositories.writes import (
+    assign,
     delete_statement,
     deletes_directly,
     insert_object,
@@ -77,27 +79,62 @@ class Writer(Guard[M], Generic[M]):
                 instance = await self._update_directly(instance, data, here) if data else instance
             else:
                 for name, value in data.items():
-                    setattr(instance, name, value)
+                    assign(instance, name, value)
                 await self._flush(instance, data)
             await self.check_reach(instance)
         return instance
 
     async def delete(self, instance: M) -> None:
-        """Delete the row of ``instance``.
+        """Delete the row of ``instance``, or hide it where the model deletes softly; see ``Repository.delete``."""
+        if soft_deletes(self.model):
+            await self._hide(instance)
+        else:
+            await self.purge(instance)
 
-        Raises:
-            DoesNotExist: The row is gone.
-            ProtectedRow: Other rows still refer to it.
-        """
+    async def _hide(self, instance: M) -> None:
+        if writes_directly(self.mapper) and not inspect(instance).modified:
+            hidden = {DELETED_AT: utc_now()}
+            statement = update_object(self.mapper, instance, hidden).where(not_deleted(self.model), *self._reach())
+            if not await self.write(statement, hidden):
+                raise DoesNotExist(self.model.__name__)
+            return
+        async with self.unit(directly=False):
+            await self._check_there(instance)
+            if inspect(instance).dict.get(DELETED_AT) is not None:
+                raise DoesNotExist(self.model.__name__)
+            assign(instance, DELETED_AT, utc_now())
+            await self._flush(instance, {})
+
+    async def restore(self, instance: M) -> M:
+        """Bring back the row of ``instance``; see ``Repository.restore``."""
+        if not soft_deletes(self.model):
+            raise TypeError(f"{self.model.__name__} has no SoftDeleteMixin: its deleted rows are gone.")
+        return await self.update(instance, {DELETED_AT: None})
+
+    async def purge(self, instance: M) -> None:
+        """Delete the row of ``instance``; see ``Repository.purge``."""
         if not deletes_directly(self.mapper):
             async with self.unit(directly=False):
+                await self._check_there(instance)
                 await self.remove(instance)
             return
         here = key_condition(self.model, instance)
-        if not await self.delete_where([here]):
+        if not await self.delete_where([here, *self._reach()]):
             raise DoesNotExist(self.model.__name__)
         if instance in self.session:
             self.session.expunge(instance)
+
+    def _reach(self) -> Sequence[ColumnElement[bool]]:
+        """The row policy, as far as there is one: after a delete there is no row left that could be checked."""
+        policy = self.policy
+        return () if policy is None else (policy,)
+
+    async def _check_there(self, instance: M) -> None:
+        """``check_reach`` before a delete, where a row out of reach is as good as none."""
+        try:
+            await self.check_reach(instance)
+        except RowPolicyViolation:
+            raise DoesNotExist(self.model.__name__) from None
 
     async def delete_where(self, where: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
         """Delete the rows that meet every condition in one statement; return their keys."""
@@ -134,12 +171,18 @@ class Writer(Guard[M], Generic[M]):
         for name, value in data.items():
             if isinstance(value, Null):
                 set_committed_value(instance, name, None)
+        # What the database computed, on an UPDATE; touching it would raise.
+        missing = inspect(instance).expired_attributes.intersection(self.mapper.column_attrs.keys())
+        if missing:
+            with translated(self.mapper):
+                await session.refresh(instance, missing)
 
     def _without_version(self, instance: M, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """``data`` without a version, which must be the one that ``instance`` was read with."""
+        """``data`` without a version, which is None or must be the one that ``instance`` was read with."""
         if self.mapper.version_id_col is None:
             return data
         name = self.mapper.get_property_by_column(self.mapper.version_id_col).key
-        if name in data and data[name] != getattr(instance, name):
+        believed = data.get(name)
+        if believed is not None and believed != getattr(instance, name):
             raise StaleVersion(self.model.__name__)
         return {key: value for key, value in data.items() if key != name}

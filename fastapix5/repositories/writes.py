@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import set_attribute
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList
 
@@ -37,20 +38,26 @@ FLUSH_EVENTS = ("before_flush", "after_flush", "after_flush_postexec")
 
 def writes_directly(mapper: Mapper[Any]) -> bool:
     """Whether one statement writes a whole object: one table, and nothing that only a flush would do."""
+    return mapper.version_id_col is None and upserts_directly(mapper)
+
+
+def upserts_directly(mapper: Mapper[Any]) -> bool:
+    """Whether one statement inserts a whole object, or updates its row if it is there, with the next version."""
     heard = mapper.validators or has_attribute_listeners(mapper) or has_own_constructor(mapper)
     return _is_single(mapper, WRITE_EVENTS) and not heard
 
 
 def deletes_directly(mapper: Mapper[Any]) -> bool:
     """Whether one DELETE is all that deleting an object means: nothing else goes with it through the ORM."""
-    return _is_single(mapper, DELETE_EVENTS) and not any(found.cascade.delete for found in mapper.relationships)
+    cascades = any(found.cascade.delete for found in mapper.relationships)
+    return mapper.version_id_col is None and _is_single(mapper, DELETE_EVENTS) and not cascades
 
 
 def _is_single(mapper: Mapper[Any], events: tuple[str, ...]) -> bool:
-    """Whether an object is one row of one table, without version or subclass, to whose writing nobody listens."""
+    """Whether an object is one row of one table, without subclass, to whose writing nobody listens."""
     listeners = any(getattr(mapper.dispatch, name) for name in events)
     inherits = len(mapper.tables) > 1 or mapper.polymorphic_on is not None
-    return not inherits and mapper.version_id_col is None and not listeners and not has_flush_listeners()
+    return not inherits and not listeners and not has_flush_listeners()
 
 
 def has_flush_listeners() -> bool:
@@ -95,8 +102,17 @@ def new_object(mapper: Mapper[Any], data: Mapping[str, Any]) -> Any:
     else:
         taken, instance = set(), mapper.class_manager.new_instance()
     for name in data.keys() - taken:
-        setattr(instance, name, data[name])
+        assign(instance, name, data[name])
     return instance
+
+
+def assign(instance: Any, name: str, value: Any) -> None:
+    """Set an attribute. SQLModel's objects take only their fields, and a mixin's column is none of them."""
+    fields = getattr(type(instance), "__pydantic_fields__", None)
+    if fields is None or name in fields:
+        setattr(instance, name, value)
+    else:
+        set_attribute(instance, name, value)
 
 
 def _table(mapper: Mapper[Any]) -> TableClause[Any]:

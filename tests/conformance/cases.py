@@ -37,7 +37,7 @@ class Case:
         assert actual == (expected if isinstance(actual, list) or not isinstance(self.expected, str) else expected[0])
 
 
-def table(cases: Sequence[Case]) -> Any:
+def table(cases: Sequence[Case]) -> pytest.MarkDecorator:
     """Run a test once for each case, by its name."""
     names = [case.name for case in cases]
     assert len(names) == len(set(names)), f"names twice: {sorted(name for name in names if names.count(name) > 1)}"

@@ -174,15 +174,19 @@ class Document(Base):
 ON_POSTGRESQL = [Document.__table__]
 
 TEXTS = [
-    None, "", " ", "a", "A", "abc", "ABC", "aBc", "100%", "100 %", "1000", "a_b", "a%b", "axb", "a\\b", "a\\_b", "a/b", "%", "_", "\\",
-    "émile", "Émile", "ÉMILE", "emile", "Ärger", "ärger", "дом", "Дом", "ДОМ", "naïve", "日本語", "日本", "it's", '"quoted"', "a.c", "a\nb",
+    None, "", " ", "a", "A", "abc", "ABC", "aBc", "100%", "100 %", "1000", "a_b", "a%b", "axb", "a\\b", "a\\_b",
+    "a/b", "%", "_", "\\",
+    "émile", "Émile", "ÉMILE", "emile", "Ärger", "ärger", "дом", "Дом", "ДОМ", "naïve", "日本語", "日本",
+    "it's", '"quoted"', "a.c", "a\nb",
     "😀 smile", "50%_off", "ñandú", "ÑANDÚ",
 ]  # fmt: skip
 WORDS: list[dict[str, Any]] = [{"id": number, "text": text} for number, text in enumerate(TEXTS, start=1)]
 
 _AWARE = [
-    "2012-12-31T23:59:59.999999+00:00", "2013-01-01T00:00:00+00:00", "2013-01-01T00:30:00+05:45", "2013-12-31T23:30:00-05:00",
-    "2016-02-29T12:00:00+00:00", "2016-01-03T08:05:09+00:00", "2016-01-04T08:05:09.500000+00:00", "2020-12-31T18:15:00+00:00",
+    "2012-12-31T23:59:59.999999+00:00", "2013-01-01T00:00:00+00:00", "2013-01-01T00:30:00+05:45",
+    "2013-12-31T23:30:00-05:00",
+    "2016-02-29T12:00:00+00:00", "2016-01-03T08:05:09+00:00", "2016-01-04T08:05:09.500000+00:00",
+    "2020-12-31T18:15:00+00:00",
     "2021-01-03T18:14:59+00:00", "1969-12-31T23:00:00+00:00", "2013-06-30T23:59:59+00:00", "2013-07-01T00:00:00+00:00",
 ]  # fmt: skip
 MOMENTS: list[dict[str, Any]] = [
@@ -232,9 +236,15 @@ def fill(connection: Connection) -> None:
     Base.metadata.create_all(connection, tables=tables)
     crafts = [{"Weight in kg": row["weight"], **{key: row[key] for key in ("id", "kind", "label")}} for row in CRAFTS]
     gliders = [{"id": row["id"], "span": row["span"]} for row in CRAFTS if "span" in row]
-    for model, rows in ((Word, WORDS), (Moment, MOMENTS), (Seat, SEATS), (Booking, BOOKINGS)):
-        connection.execute(insert(model.__table__), rows)
-    connection.execute(insert(Craft.__table__), crafts)
-    connection.execute(insert(Glider.__table__), gliders)
+    filled: list[tuple[type[Any], list[dict[str, Any]]]] = [
+        (Word, WORDS),
+        (Moment, MOMENTS),
+        (Seat, SEATS),
+        (Booking, BOOKINGS),
+    ]
+    for model, rows in filled:
+        connection.execute(insert(model), rows)
+    connection.execute(insert(Craft), crafts)
+    connection.execute(insert(Glider), gliders)
     if is_postgresql:
-        connection.execute(insert(Document.__table__), DOCUMENTS)
+        connection.execute(insert(Document), DOCUMENTS)

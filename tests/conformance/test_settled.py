@@ -10,18 +10,20 @@ import pytest
 from sqlalchemy import exists, select, text, update
 from sqlalchemy.orm import aliased
 
-from example_project.models import Airline, Airport, Flight, Plane
+from example_project.models import Airport, Flight, Plane
 from fastapix5 import Access, Count, F, Max, Q, QuerySet, Repository, Sum, atomic, get_session, session_scope
 from fastapix5.exceptions import AccessRequired, ImproperlyConfigured, ScopeRequired, UnflushedChanges
 from fastapix5.repositories import forget_policies
 from tests.conformance.cases import plain, rows, undone
 from tests.conformance.models import Moment, Ticket
+from tests.conformance.querysets import airlines, airports, flights
 from tests.conformance.rows import (
     AIRLINES,
     AIRPORTS,
     ARRIVALS,
     DEPARTURES,
     FLIGHTS,
+    PLANES,
     WEATHER,
     Row,
     flights_of,
@@ -31,18 +33,6 @@ from tests.conformance.rows import (
 )
 
 pytestmark = pytest.mark.anyio
-
-
-def flights() -> QuerySet[Flight]:
-    return Repository(Flight).objects
-
-
-def airlines() -> QuerySet[Airline]:
-    return Repository(Airline).objects
-
-
-def airports() -> QuerySet[Airport]:
-    return Repository(Airport).objects
 
 
 async def found(queryset: Any) -> list[Any]:
@@ -214,7 +204,7 @@ async def test_to_many_lists_come_ordered_by_primary_key(scope: None) -> None:
 # Text and times are in test_lookups.py, but for these
 
 
-async def test_aware_values_are_utc_and_come_back_as_utc(scope: None) -> None:
+async def test_aware_values_are_utc_and_come_back_as_utc(scope: None, request: pytest.FixtureRequest) -> None:
     """Written from any zone, on both engines; date parts are UTC's in a server that lives elsewhere."""
     kathmandu = dt.timezone(dt.timedelta(hours=5, minutes=45))
     local = dt.datetime(2020, 1, 1, 3, 0, tzinfo=kathmandu)
@@ -230,7 +220,7 @@ async def test_aware_values_are_utc_and_come_back_as_utc(scope: None) -> None:
             aware=local, aware__year=2019, aware__hour=21, aware__date=dt.date(2019, 12, 31)
         ).exists()
         assert await moments.filter(aware__time__range=(dt.time(21, 15), dt.time(21, 15))).exists()
-        if get_session().get_bind().dialect.name == "sqlite":
+        if request.getfixturevalue("flights") == "sqlite":
             stored = (await get_session().execute(text("SELECT aware FROM moments WHERE id = 900"))).scalar_one()
             assert stored.startswith("2019-12-31 21:15:00")
 
@@ -259,10 +249,19 @@ async def test_values_is_a_queryset_that_can_be_awaited(scope: None) -> None:
 
 async def test_aggregates_over_two_to_many_relations_never_multiply(scope: None) -> None:
     """Each is its own subquery, in annotate and in aggregate."""
-    querysets = airports().filter(faa__in=["EWR", "JFK", "LGA"]).annotate(
-        out=Count("departures"), miles=Sum("departures__distance"), hours=Count("weather"), gust=Max("weather__wind_gust"), into=Count("arrivals")
-    )  # fmt: skip
-    for airport in await querysets:
+    querysets = (
+        airports()
+        .filter(faa__in=["EWR", "JFK", "LGA"])
+        .annotate(
+            out=Count("departures"),
+            miles=Sum("departures__distance"),
+            hours=Count("weather"),
+            gust=Max("weather__wind_gust"),
+            into=Count("arrivals"),
+        )
+    )
+    found: list[Any] = await querysets
+    for airport in found:
         faa = airport.faa
         gusts = [w["wind_gust"] for w in WEATHER if w["origin"] == faa and w["wind_gust"] is not None]
         expected = (
@@ -272,7 +271,7 @@ async def test_aggregates_over_two_to_many_relations_never_multiply(scope: None)
             max(gusts),
             len(ARRIVALS[faa]),
         )
-        assert (airport.out, airport.miles, airport.hours, airport.gust, airport.into) == expected  # type: ignore[attr-defined]
+        assert (airport.out, airport.miles, airport.hours, airport.gust, airport.into) == expected
     totals = await airports().aggregate(
         out=Count("departures"),
         into=Count("arrivals"),
@@ -281,8 +280,12 @@ async def test_aggregates_over_two_to_many_relations_never_multiply(scope: None)
         all=Count("faa"),
     )
     assert totals == {
-        "out": len(FLIGHTS), "into": len(FLIGHTS), "hours": len(WEATHER), "miles": sum(f["distance"] for f in FLIGHTS), "all": len(AIRPORTS),
-    }  # fmt: skip
+        "out": len(FLIGHTS),
+        "into": len(FLIGHTS),
+        "hours": len(WEATHER),
+        "miles": sum(f["distance"] for f in FLIGHTS),
+        "all": len(AIRPORTS),
+    }
 
 
 async def test_aggregates_count_every_related_row_whatever_the_filter_asks(scope: None) -> None:
@@ -291,9 +294,10 @@ async def test_aggregates_count_every_related_row_whatever_the_filter_asks(scope
     expected = [
         a for a in sorted(AIRLINES, key=lambda a: a["carrier"]) if any(f["dest"] == "HNL" for f in flights_of(a))
     ]
-    assert [a.n for a in await hula.annotate(n=Count("flights"))] == [len(flights_of(a)) for a in expected]  # type: ignore[attr-defined]
-    some = await hula.annotate(n=Count("flights", filter=Q(flights__dest="HNL")))
-    assert [a.n for a in some] == [sum(f["dest"] == "HNL" for f in flights_of(a)) for a in expected]  # type: ignore[attr-defined]
+    everything: list[Any] = await hula.annotate(n=Count("flights"))
+    assert [a.n for a in everything] == [len(flights_of(a)) for a in expected]
+    some: list[Any] = await hula.annotate(n=Count("flights", filter=Q(flights__dest="HNL")))
+    assert [a.n for a in some] == [sum(f["dest"] == "HNL" for f in flights_of(a)) for a in expected]
 
 
 # Slices
@@ -320,14 +324,12 @@ def test_a_step_and_a_negative_end_raise_value_error() -> None:
 
 async def test_nothing_changes_a_slice(scope: None) -> None:
     """Filter, exclude, order_by, update and delete raise TypeError after it, on a slice of everything too."""
+    changes: list[Callable[[Any], Any]] = [lambda cut: cut.filter(id=1), lambda cut: cut.exclude(id=1)]
+    changes.append(lambda cut: cut.order_by("id"))
     for cut in (flights()[:3], flights()[3:], flights().values("id")[1:2], flights()[:3][:2]):
-        for change in (
-            lambda cut=cut: cut.filter(id=1),
-            lambda cut=cut: cut.exclude(id=1),
-            lambda cut=cut: cut.order_by("id"),
-        ):
+        for change in changes:
             with pytest.raises(TypeError):
-                change()
+                change(cut)
         with pytest.raises(TypeError):
             await cut.update(distance=1)
         with pytest.raises(TypeError):
@@ -344,9 +346,10 @@ async def test_a_query_outside_any_scope_names_session_scope(flights: str) -> No
     """Every verb raises the same error."""
     queryset: QuerySet[Flight] = Repository(Flight).objects
     for verb in (
-        queryset.all, queryset.count, queryset.exists, queryset.first, queryset.last, queryset.get, queryset.delete, queryset.explain,
-        queryset.in_bulk, queryset.values("id").all, lambda: queryset.update(distance=1), lambda: queryset.aggregate(n=Count("*")),
-        lambda: queryset.create(flight=1), lambda: queryset.bulk_create([{"flight": 1}]), lambda: queryset.get_or_create(id=1),
+        queryset.all, queryset.count, queryset.exists, queryset.first, queryset.last, queryset.get, queryset.delete,
+        queryset.explain, queryset.in_bulk, queryset.values("id").all, lambda: queryset.update(distance=1),
+        lambda: queryset.aggregate(n=Count("*")), lambda: queryset.create(flight=1),
+        lambda: queryset.bulk_create([{"flight": 1}]), lambda: queryset.get_or_create(id=1),
     ):  # fmt: skip
         with pytest.raises(ScopeRequired, match="session_scope"):
             await verb()
@@ -418,6 +421,18 @@ async def test_a_session_given_from_outside_is_used(scope: None) -> None:
 
 # Querysets themselves
 
+
+def test_a_queryset_is_no_sequence() -> None:
+    """It cannot be walked, or looked into, without awaiting it: the error names ``async for``."""
+    queryset: Any = flights()
+    with pytest.raises(TypeError, match="async for"):
+        iter(queryset)
+    with pytest.raises(TypeError):
+        assert 1 in queryset
+    with pytest.raises(TypeError):
+        len(queryset)
+
+
 METHODS: list[tuple[str, Callable[[Any], Any]]] = [
     ("filter", lambda q: q.filter(carrier="UA")),
     ("exclude", lambda q: q.exclude(carrier="UA")),
@@ -435,7 +450,6 @@ METHODS: list[tuple[str, Callable[[Any], Any]]] = [
     ("using", lambda q: q.using("archive")),
     ("execution_options", lambda q: q.execution_options(x=1)),
     ("select_for_update", lambda q: q.select_for_update()),
-    ("returning", lambda q: q.returning("id")),
     ("none", lambda q: q.none()),
 ]
 
@@ -482,8 +496,8 @@ class TypedFlightRepository(Repository[Flight, FlightQuerySet]):
 async def test_custom_methods_chain(scope: None, repository: Any) -> None:
     """In any order, after values, slices and ``using`` too."""
     expected = ids(lambda f: (f["dep_delay"] or 0) >= 60 and f["carrier"] == "UA")
-    objects = repository().objects
-    assert type(objects) is FlightQuerySet
+    assert type(repository().objects) is FlightQuerySet
+    objects: Any = repository().objects
     assert await found(objects.late().of("UA")) == expected
     assert await found(objects.exclude(id=0).order_by("id").of("UA").late(60)) == expected
     assert await objects.values_list("id", flat=True).late().of("UA").order_by("id") == expected
@@ -530,6 +544,42 @@ async def test_a_row_policy_holds_from_other_models_too(flights: str, no_policie
         assert await airports().aggregate(n=Count("departures")) == {"n": len(ours)}
     async with session_scope():
         assert await Narrow().objects.count() == len(FLIGHTS)
+
+
+async def test_a_related_row_out_of_reach_is_as_good_as_none(flights: str, no_policies: None) -> None:
+    """In values, joins, prefetches, orders, F, aggregates and conditions alike."""
+
+    class Boeings(Repository[Plane]):
+        def row_policy(self, access: Access) -> Q:
+            return Q(manufacturer="BOEING")
+
+    def seats(row: Row) -> int | None:
+        plane = plane_of(row)
+        found: int | None = plane["seats"] if plane["manufacturer"] == "BOEING" else None
+        return found
+
+    everything = Repository(Flight).objects
+    async with session_scope(access=Access(user_id="u")):
+        assert await Boeings().objects.count() == sum(p["manufacturer"] == "BOEING" for p in PLANES)
+        assert await everything.order_by("id").values_list("plane__seats", flat=True) == [seats(f) for f in FLIGHTS]
+        for queryset in (everything.select_related("plane"), everything.prefetch_related("plane")):
+            assert [f.plane and f.plane.seats for f in await queryset.order_by("id")] == [seats(f) for f in FLIGHTS]
+        assert await found(everything.filter(plane__isnull=True)) == ids(lambda f: seats(f) is None)
+        assert await found(everything.filter(plane__seats__gt=0)) == ids(lambda f: seats(f) is not None)
+        assert await found(everything.exclude(plane__seats__gt=0)) == ids(lambda f: seats(f) is None)
+        assert await found(everything.filter(distance__gt=F("plane__seats"))) == ids(
+            lambda f: f["distance"] > (seats(f) or 10**9)
+        )
+        assert await everything.order_by("plane__seats", "id").values_list("id", flat=True) == [
+            f["id"] for f in sorted(FLIGHTS, key=lambda f: (seats(f) is None, seats(f) or 0, f["id"]))
+        ]
+        assert await everything.aggregate(n=Sum("plane__seats")) == {"n": sum(seats(f) or 0 for f in FLIGHTS)}
+        assert await airlines().annotate(n=Count("flights__plane")).order_by("carrier").values_list("n", flat=True) == [
+            sum(seats(f) is not None for f in flights_of(a)) for a in sorted(AIRLINES, key=lambda a: a["carrier"])
+        ]
+        grouped = everything.values("plane__manufacturer").annotate(n=Count("id")).order_by("plane__manufacturer")
+        boeings = sum(seats(f) is not None for f in FLIGHTS)
+        assert [tuple(row.values()) for row in await grouped] == [("BOEING", boeings), (None, len(FLIGHTS) - boeings)]
 
 
 async def test_a_policy_that_requires_an_access_raises_without_one(flights: str, no_policies: None) -> None:

@@ -26,7 +26,7 @@ from fastapix5.exceptions import (
 from fastapix5.settings import override_settings
 from tests.conformance.cases import plain, undone
 from tests.conformance.conftest import on_postgresql, on_sqlite
-from tests.conformance.models import NOW, Stop, Ticket
+from tests.conformance.models import NOW, Booking, Craft, Glider, Seat, Stop, Ticket
 from tests.conformance.rows import AIRLINE, KEYS, TABLES, Row, Test, flights_of, key_of, known, plane_of
 
 pytestmark = pytest.mark.anyio
@@ -87,9 +87,10 @@ def ticket(**values: Any) -> Row:
 async def written(flights: str) -> None:
     """The tables that tests write, with their rows."""
     async with get_engine().begin() as connection:
-        for model, rows in ((Ticket, TICKETS), (Stop, STOPS)):
-            await connection.execute(delete(model.__table__))
-            await connection.execute(insert(model.__table__), rows)
+        filled: list[tuple[type[Any], list[Row]]] = [(Ticket, TICKETS), (Stop, STOPS)]
+        for model, rows in filled:
+            await connection.execute(delete(model))
+            await connection.execute(insert(model), rows)
         if flights == "postgresql":
             await connection.execute(text("SELECT setval('tickets_id_seq', 100)"))
 
@@ -119,30 +120,42 @@ class Update(NamedTuple):
 
 
 UPDATES = [
-    Update("a value", Flight, lambda q: q.filter(carrier="UA"), {"dep_delay": 7}, lambda f: f["carrier"] == "UA", lambda f: {"dep_delay": 7}),
+    Update("a value", Flight, lambda q: q.filter(carrier="UA"), {"dep_delay": 7}, lambda f: f["carrier"] == "UA",
+           lambda f: {"dep_delay": 7}),
     Update("every row", Airport, lambda q: q, {"alt": 0}, lambda a: True, lambda a: {"alt": 0}),
-    Update("null", Flight, lambda q: q.exclude(dep_delay__lt=60), {"dep_delay": None}, lambda f: not (f["dep_delay"] is not None and f["dep_delay"] < 60),
-           lambda f: {"dep_delay": None}),
-    Update("F", Flight, lambda q: q.filter(origin="JFK"), {"dep_delay": F("dep_delay") + 5}, lambda f: f["origin"] == "JFK",
+    Update("null", Flight, lambda q: q.exclude(dep_delay__lt=60), {"dep_delay": None},
+           lambda f: not (f["dep_delay"] is not None and f["dep_delay"] < 60), lambda f: {"dep_delay": None}),
+    Update("F", Flight, lambda q: q.filter(origin="JFK"), {"dep_delay": F("dep_delay") + 5},
+           lambda f: f["origin"] == "JFK",
            lambda f: {"dep_delay": None if f["dep_delay"] is None else f["dep_delay"] + 5}),
-    Update("F of each other", Flight, lambda q: q.filter(carrier="DL"), {"dep_delay": F("arr_delay"), "arr_delay": F("dep_delay")},
-           lambda f: f["carrier"] == "DL", lambda f: {"dep_delay": f["arr_delay"], "arr_delay": f["dep_delay"]}),
-    Update("F arithmetic", Flight, lambda q: q.filter(dep_delay__isnull=False, arr_delay__isnull=False), {"arr_delay": 1000 - F("dep_delay") * 2 + F("arr_delay")},
-           lambda f: None not in (f["dep_delay"], f["arr_delay"]), lambda f: {"arr_delay": 1000 - f["dep_delay"] * 2 + f["arr_delay"]}),
-    Update("SQLAlchemy expression", Flight, lambda q: q.filter(id__lt=50), {"distance": Flight.distance + 1}, lambda f: f["id"] < 50,
-           lambda f: {"distance": f["distance"] + 1}),
-    Update("across a relation", Flight, lambda q: q.filter(airline__name__contains="Air Lines", plane__seats__gt=200), {"distance": 1},
-           lambda f: "Air Lines" in AIRLINE[f["carrier"]]["name"] and (plane_of(f)["seats"] or 0) > 200, lambda f: {"distance": 1}),
-    Update("across to-many", Airline, lambda q: q.filter(flights__dest="HNL", flights__origin="JFK"), {"name": "Hula"},
-           lambda a: any(f["dest"] == "HNL" and f["origin"] == "JFK" for f in flights_of(a)), lambda a: {"name": "Hula"}),
-    Update("Q", Flight, lambda q: q.filter(Q(carrier="UA") | ~Q(dest="LAX")), {"air_time": 1}, lambda f: f["carrier"] == "UA" or f["dest"] != "LAX", lambda f: {"air_time": 1}),
+    Update("F of each other", Flight, lambda q: q.filter(carrier="DL"),
+           {"dep_delay": F("arr_delay"), "arr_delay": F("dep_delay")}, lambda f: f["carrier"] == "DL",
+           lambda f: {"dep_delay": f["arr_delay"], "arr_delay": f["dep_delay"]}),
+    Update("F arithmetic", Flight, lambda q: q.filter(dep_delay__isnull=False, arr_delay__isnull=False),
+           {"arr_delay": 1000 - F("dep_delay") * 2 + F("arr_delay")},
+           lambda f: None not in (f["dep_delay"], f["arr_delay"]),
+           lambda f: {"arr_delay": 1000 - f["dep_delay"] * 2 + f["arr_delay"]}),
+    Update("SQLAlchemy expression", Flight, lambda q: q.filter(id__lt=50), {"distance": Flight.distance + 1},
+           lambda f: f["id"] < 50, lambda f: {"distance": f["distance"] + 1}),
+    Update("across a relation", Flight, lambda q: q.filter(airline__name__contains="Air Lines", plane__seats__gt=200),
+           {"distance": 1},
+           lambda f: "Air Lines" in AIRLINE[f["carrier"]]["name"] and (plane_of(f)["seats"] or 0) > 200,
+           lambda f: {"distance": 1}),
+    Update("across to-many", Airline, lambda q: q.filter(flights__dest="HNL", flights__origin="JFK"),
+           {"name": "Hula"}, lambda a: any(f["dest"] == "HNL" and f["origin"] == "JFK" for f in flights_of(a)),
+           lambda a: {"name": "Hula"}),
+    Update("Q", Flight, lambda q: q.filter(Q(carrier="UA") | ~Q(dest="LAX")), {"air_time": 1},
+           lambda f: f["carrier"] == "UA" or f["dest"] != "LAX", lambda f: {"air_time": 1}),
     Update("where F", Flight, lambda q: q.filter(dep_delay__gt=F("arr_delay")), {"air_time": F("distance")},
-           lambda f: None not in (f["dep_delay"], f["arr_delay"]) and f["dep_delay"] > f["arr_delay"], lambda f: {"air_time": f["distance"]}),
-    Update("composite keys", Weather, lambda q: q.filter(origin="JFK"), {"temp": F("temp") * 2}, lambda w: w["origin"] == "JFK",
-           lambda w: {"temp": None if w["temp"] is None else w["temp"] * 2}),
-    Update("a time", Flight, lambda q: q.filter(id__lte=3), {"time_hour": dt.datetime(2014, 1, 1, 5, 45, tzinfo=dt.timezone(dt.timedelta(hours=5, minutes=45)))},
+           lambda f: None not in (f["dep_delay"], f["arr_delay"]) and f["dep_delay"] > f["arr_delay"],
+           lambda f: {"air_time": f["distance"]}),
+    Update("composite keys", Weather, lambda q: q.filter(origin="JFK"), {"temp": F("temp") * 2},
+           lambda w: w["origin"] == "JFK", lambda w: {"temp": None if w["temp"] is None else w["temp"] * 2}),
+    Update("a time", Flight, lambda q: q.filter(id__lte=3),
+           {"time_hour": dt.datetime(2014, 1, 1, 5, 45, tzinfo=dt.timezone(dt.timedelta(hours=5, minutes=45)))},
            lambda f: f["id"] <= 3, lambda f: {"time_hour": dt.datetime(2014, 1, 1, tzinfo=dt.UTC)}),
-    Update("ordered", Flight, lambda q: q.filter(carrier="HA").order_by("-distance", "airline__name"), {"distance": 5}, lambda f: f["carrier"] == "HA", lambda f: {"distance": 5}),
+    Update("ordered", Flight, lambda q: q.filter(carrier="HA").order_by("-distance", "airline__name"),
+           {"distance": 5}, lambda f: f["carrier"] == "HA", lambda f: {"distance": 5}),
     Update("none", Flight, lambda q: q.none(), {"distance": 5}, lambda f: False, lambda f: f),
     Update("no match", Flight, lambda q: q.filter(carrier="XX"), {"distance": 5}, lambda f: False, lambda f: f),
 ]  # fmt: skip
@@ -173,11 +186,14 @@ class Delete(NamedTuple):
 
 
 DELETES = [
-    Delete("filtered", Flight, lambda q: q.filter(carrier="UA", dep_delay__gt=0), lambda f: f["carrier"] == "UA" and (f["dep_delay"] or 0) > 0),
+    Delete("filtered", Flight, lambda q: q.filter(carrier="UA", dep_delay__gt=0),
+           lambda f: f["carrier"] == "UA" and (f["dep_delay"] or 0) > 0),
     Delete("excluded", Flight, lambda q: q.exclude(dep_delay__gt=0), lambda f: not (f["dep_delay"] or 0) > 0),
-    Delete("across a relation", Flight, lambda q: q.filter(plane__manufacturer="BOEING"), lambda f: plane_of(f)["manufacturer"] == "BOEING"),
+    Delete("across a relation", Flight, lambda q: q.filter(plane__manufacturer="BOEING"),
+           lambda f: plane_of(f)["manufacturer"] == "BOEING"),
     Delete("across to-many", Plane, lambda q: q.filter(flights__isnull=True), lambda p: not flights_of(p)),
-    Delete("composite keys", Weather, lambda q: q.filter(origin="LGA", wind_gust__isnull=True), lambda w: w["origin"] == "LGA" and w["wind_gust"] is None),
+    Delete("composite keys", Weather, lambda q: q.filter(origin="LGA", wind_gust__isnull=True),
+           lambda w: w["origin"] == "LGA" and w["wind_gust"] is None),
     Delete("of every row", Flight, lambda q: q, lambda f: True),
     Delete("ordered", Flight, lambda q: q.filter(carrier="HA").order_by("-distance"), lambda f: f["carrier"] == "HA"),
     Delete("of none", Flight, lambda q: q.none(), lambda f: False),
@@ -443,7 +459,7 @@ async def test_bulk_create_refuses_what_it_does_not_know(unit: Unit) -> None:
         {"on_conflict": "update", "unique_fields": ["cod"], "update_fields": ["price"]},
     ):
         with pytest.raises(Exception, match=r"on_conflict|unique_fields|cod"):
-            await tickets().bulk_create([{"code": "n"}], **options)  # type: ignore[arg-type]
+            await tickets().bulk_create([{"code": "n"}], **options)
     with pytest.raises(Exception, match="pryce"):
         await tickets().bulk_create([{"code": "n", "pryce": 1}])
     assert await committed(Ticket) == TICKETS
@@ -472,6 +488,20 @@ async def test_bulk_update_writes_objects_of_the_session(unit: Unit) -> None:
             assert await tickets().bulk_update(objects, ["price"]) == 4
         assert [one.price for one in await tickets().order_by("id")] == [1, 2, 3, 4]
     assert await committed(Ticket) == [{**row, "price": row["id"]} for row in TICKETS]
+
+
+async def test_bulk_writes_take_more_than_a_statement_does(written: None, scope: None) -> None:
+    """Seven thousand rows at once, without a batch size."""
+    codes = [f"{number:05}" for number in range(7_000)]
+    made = await tickets().bulk_create([{"code": code, "flight": 3, "seat": code[1:]} for code in codes[:6_999]])
+    ignored = [{"code": code, "flight": 4, "seat": code[1:]} for code in codes]
+    await tickets().bulk_create(ignored, on_conflict="ignore")
+    assert await tickets().filter(flight=4).values_list("code", flat=True) == codes[-1:]
+    for one in made:
+        one.price = int(one.code)
+    assert await tickets().bulk_update(made, ["price"]) == 6_999
+    assert await tickets().filter(code__in=codes, price=F("id") - made[0].id).count() == 6_999
+    assert await tickets().filter(id__in=[one.id for one in made]).delete() == 6_999
 
 
 async def test_bulk_update_of_composite_keys(unit: Unit) -> None:
@@ -592,6 +622,61 @@ async def test_writes_refresh_objects_that_were_read(unit: Unit) -> None:
         assert again.price == 200
 
 
+async def test_writes_between_streamed_rows_commit_themselves(written: None, scope: None) -> None:
+    """Outside atomic a walk's own transaction is for its reads only."""
+    seen = []
+    with pytest.raises(RuntimeError, match="stop"):
+        async for one in tickets().order_by("id"):
+            seen.append(one.id)
+            assert await tickets().filter(id=one.id).update(price=one.id) == 1
+            assert (await committed(Ticket))[len(seen) - 1]["price"] == one.id
+            if len(seen) == 3:
+                raise RuntimeError("stop")
+    assert seen == [1, 2, 3]
+    assert [row["price"] for row in await committed(Ticket)] == [1, 2, 3, 50]
+
+
+async def test_related_objects_are_values_too(scope: None) -> None:
+    """Of a composite key as well: every write takes the object for its foreign key's columns."""
+    bookings, place = Repository(Booking).objects, ("coach", 10)
+
+    async def places() -> dict[int, Any]:
+        return {row["id"]: (row["cabin"], row["number"]) for row in await stored(Booking)}
+
+    async with undone():
+        seat = await Repository(Seat).objects.get(pk=place)
+        await bookings.create(id=50, passenger="z", seat=seat)
+        await bookings.bulk_create([Booking(id=51, passenger="z", seat=seat)])
+        await bookings.bulk_create([{"id": 52, "passenger": "z", "seat": seat}])
+        made, created = await bookings.get_or_create(seat=seat, passenger="new", defaults={"id": 53})
+        assert (created, await bookings.get_or_create(seat=seat, passenger="new")) == (True, (made, False))
+        await bookings.update_or_create(id=1, defaults={"seat": seat})
+        await bookings.upsert({"id": 2, "passenger": "Bob", "seat": seat}, unique_fields=["id"])
+        (third,) = await bookings.filter(id=3)
+        third.seat = seat
+        assert await bookings.bulk_update([third], ["seat"]) == 1
+        assert await bookings.filter(id=4).update(seat=seat) == 1
+        assert await places() == dict.fromkeys([1, 2, 3, 4, 50, 51, 52, 53], place)
+        assert await bookings.filter(seat=seat).count() == 8
+        assert await bookings.filter(id=4).update(seat=None) == 1
+        assert (await places())[4] == (None, None)
+
+
+async def test_inherited_columns_are_written_where_they_are(scope: None) -> None:
+    """In the tables of the class and of its base, and under each of their names."""
+    gliders = Repository(Glider).objects
+    async with undone():
+        await gliders.create(id=50, label="x", weight=1, span=2)
+        await gliders.bulk_create([Glider(id=51, label="y", span=3), Glider(id=52, label="y", span=4)])
+        assert await gliders.filter(id__gte=50).update(label="z", span=F("span") + 1) == 3
+        assert await gliders.filter(id=50).update(mass=F("mass") + 6) == 1
+        written = await gliders.filter(id__gte=50).order_by("id").values_list("id", "label", "weight", "span")
+        assert written == [(50, "z", 7, 3), (51, "z", None, 4), (52, "z", None, 5)]
+        assert await Repository(Craft).objects.filter(id__gte=50).values_list("kind", flat=True) == ["glider"] * 3
+        assert await gliders.filter(id__gte=51).delete() == 2
+        assert [row["id"] for row in await stored(Craft)] == [1, 2, 3, 4, 50]
+
+
 # Locks
 
 
@@ -623,16 +708,16 @@ async def test_select_for_update_locks_its_rows(written: None, scope: None) -> N
 
 
 @on_postgresql
-async def test_select_for_update_locks_the_named_tables(scope: None) -> None:
-    """``of`` says whose rows are locked where relations are joined."""
+async def test_select_for_update_locks_no_joined_rows(scope: None) -> None:
+    """Rows that come along by a join stay free, those that may be missing included."""
     joined = Repository(Flight).objects.filter(id=1).select_related("airline", "plane")
     carrier = TABLES[Flight][0]["carrier"]
     async with atomic():
-        (flight,) = await joined.select_for_update(of=("self",))
+        (flight,) = await joined.select_for_update()
         assert flight.airline.carrier == carrier
         async with session_scope(), atomic():
             assert await Repository(Airline).objects.select_for_update(nowait=True).get(carrier=carrier)
-            assert not await Repository(Flight).objects.filter(id=1).select_for_update(skip_locked=True)
+            assert await Repository(Flight).objects.filter(id=1).select_for_update(skip_locked=True) == []
 
 
 @on_sqlite

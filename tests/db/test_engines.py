@@ -93,6 +93,23 @@ async def test_the_users_own_engine_is_used_and_left_alone(database_url: str) ->
             await dispose_engines()
 
 
+@on_sqlite
+async def test_an_own_sqlite_engine_is_set_up_as_ours_are(database_url: str) -> None:
+    """Foreign keys hold, LIKE minds case, readers do not stop writers, and a lock is waited for."""
+    mine = create_async_engine(database_url)
+    async with mine.connect():
+        pass  # Open before we see it.
+    with override_settings(DATABASES={"default": mine}, LOCK_TIMEOUT=1.5):
+        assert await ask("PRAGMA foreign_keys") == 1
+        assert await ask("PRAGMA journal_mode") == "wal"
+        assert await ask("PRAGMA busy_timeout") == 1500
+        assert await ask("SELECT 'A' LIKE 'a'") == 0
+        async with session_scope(), atomic():
+            await get_session().execute(text("CREATE TABLE t (id INTEGER)"))
+        assert await ask("SELECT count(*) FROM t") == 0
+    await mine.dispose()
+
+
 @pytest.mark.parametrize("value", ["nodialect://x", "postgresql+nodriver://x", {"DRIVERNAME": "sqlite", "PORT": "x"}])
 async def test_a_value_that_describes_no_database_is_refused(value: Any) -> None:
     """With the setting's name and a remedy, before anything connects."""

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import decimal
 import sqlite3
+import uuid
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import delete, insert, literal, select, text, update
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy import (
+    CheckConstraint,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Index,
+    Numeric,
+    String,
+    UniqueConstraint,
+    delete,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import ProgrammingError, StatementError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from fastapix5.db import atomic, dispose_engines, get_session, session_scope, translate, translated
+from fastapix5.db import atomic, dispose_engines, get_engine, get_session, session_scope, translate, translated
 from fastapix5.exceptions import (
     CheckViolation,
     ForeignKeyViolation,
@@ -27,6 +46,7 @@ from fastapix5.exceptions import (
     Unavailable,
     UniqueViolation,
 )
+from fastapix5.repositories import Repository
 from fastapix5.settings import override_settings
 from tests.conftest import on_postgresql, on_sqlite
 from tests.db.conftest import STATEMENT_TIMEOUT
@@ -96,12 +116,13 @@ async def test_a_row_that_others_need_is_protected() -> None:
     assert error.code == "protected"
 
 
-async def test_postgresql_tells_a_protected_row_by_itself(tables: str) -> None:
-    """Its words are enough; SQLite's are the same for both."""
+async def test_a_protected_row_is_told_without_help() -> None:
+    """By PostgreSQL's words, or by the statement that SQLite refused."""
     async with session_scope():
         await run(insert(Shelf).values(id=1, label="a"))
         await run(insert(Book).values(title="a", shelf_id=1))
-    await raised(ForeignKeyViolation if tables.startswith("sqlite") else ProtectedRow, delete(Shelf), Shelf)
+    await raised(ProtectedRow, delete(Shelf), Shelf)
+    await raised(ProtectedRow, update(Shelf).values(id=2), Shelf)
 
 
 async def test_a_flush_names_attributes_without_being_told_the_model() -> None:
@@ -280,3 +301,179 @@ async def test_errors_of_the_drivers_are_known_without_sqlalchemy() -> None:
     assert isinstance(translate(asyncpg.LockNotAvailableError("canceling statement")), Unavailable)
     assert translate(KeyError("x")) is None
     assert translate(Unavailable("x")) is None
+
+
+# Each kind, by each way to write
+
+
+class Base(DeclarativeBase):
+    """Nothing gives its constraints names."""
+
+
+class Line(Base):
+    __tablename__ = "line"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column("line_name", String(9))
+
+
+class Ticket(Base):
+    """Attributes are not called as columns are; most constraints have no name."""
+
+    __tablename__ = "ticket"
+    __table_args__ = (
+        UniqueConstraint("seat_no", "car"),
+        Index("ix_ticket_code", text("lower(code)"), unique=True),
+        CheckConstraint("price_cents > 0 AND note <> 'seat_no'"),
+        CheckConstraint("seat_no < 500", name="seat_is_there"),
+    )
+
+    id: Mapped[int] = mapped_column("ticket_id", primary_key=True)
+    seat: Mapped[int] = mapped_column("seat_no", default=1)
+    car: Mapped[int] = mapped_column(default=1)
+    code: Mapped[str] = mapped_column(String(5), default="x")
+    email: Mapped[str | None] = mapped_column("mail", String(20), unique=True)
+    price: Mapped[int] = mapped_column("price_cents")
+    note: Mapped[str] = mapped_column(String(7), default="")
+    discount: Mapped[decimal.Decimal | None] = mapped_column("off", Numeric(5, 2))
+    at: Mapped[datetime | None] = mapped_column("valid_at", DateTime(timezone=True))
+    kind: Mapped[str | None] = mapped_column(Enum("single", "return", native_enum=False))
+    key: Mapped[uuid.UUID | None]
+    line_id: Mapped[int | None] = mapped_column("line", ForeignKey(Line.id))
+    return_line_id: Mapped[int | None] = mapped_column("back", ForeignKey(Line.id))
+    next_id: Mapped[int | None] = mapped_column(
+        "next", ForeignKey("ticket.ticket_id", deferrable=True, initially="DEFERRED", name="fk_next")
+    )
+
+
+OLD: dict[str, Any] = {"id": 1, "seat": 1, "code": "one", "email": "a@b", "price": 100}
+NEW: dict[str, Any] = {"id": 2, "seat": 2, "code": "two", "price": 100}
+Names = tuple[str, ...]
+
+BROKEN: list[tuple[dict[str, Any], type[IntegrityViolation], str | None, Names]] = [
+    ({"seat": 1}, UniqueViolation, None, ("seat", "car")),
+    ({"email": "a@b"}, UniqueViolation, None, ("email",)),
+    ({"code": "ONE"}, UniqueViolation, "ix_ticket_code", ()),
+    ({"id": 1}, UniqueViolation, None, ("id",)),
+    ({"price": None}, NotNullViolation, None, ("price",)),
+    ({"price": 0}, CheckViolation, None, ("price", "note")),
+    ({"seat": 500}, CheckViolation, "seat_is_there", ("seat",)),
+    ({"line_id": 7}, ForeignKeyViolation, None, ("line_id",)),
+    ({"return_line_id": 7}, ForeignKeyViolation, None, ("return_line_id",)),
+    ({"next_id": 7}, ForeignKeyViolation, "fk_next", ("next_id",)),
+]
+# What SQLite stores as it is, unless it is checked before.
+UNFIT: list[tuple[dict[str, Any], type[IntegrityViolation], str | None, Names]] = [
+    ({"code": "x" * 6}, LengthViolation, None, ("code",)),
+    ({"price": 2**31}, RangeViolation, None, ("price",)),
+    ({"discount": decimal.Decimal(1000)}, RangeViolation, None, ("discount",)),
+    ({"note": 5}, TypeViolation, None, ("note",)),
+    ({"seat": "5"}, TypeViolation, None, ("seat",)),
+]
+
+
+async def create(values: dict[str, Any]) -> None:
+    """By the repository."""
+    await Repository(Ticket).create(values)
+
+
+async def change(values: dict[str, Any]) -> None:
+    """By the repository, in a row that is there."""
+    ticket = await Repository(Ticket).create(NEW)
+    await Repository(Ticket).update(ticket, values)
+
+
+async def add(values: dict[str, Any]) -> None:
+    """By a flush of the ORM, when ``atomic`` ends; beside an object of another class."""
+    get_session().add_all([Line(id=100, name="new"), Ticket(**values)])
+
+
+async def assign(values: dict[str, Any]) -> None:
+    """By a flush of the ORM, of an object that is there."""
+    ticket = Ticket(**NEW)
+    get_session().add_all([Line(id=100, name="new"), ticket])
+    await get_session().flush()
+    for name, value in values.items():
+        setattr(ticket, name, value)
+
+
+async def execute(values: dict[str, Any]) -> None:
+    """By a statement of one's own."""
+    await run(insert(Ticket).values(values))
+
+
+async def upset(values: dict[str, Any]) -> None:
+    """By an UPDATE of one's own."""
+    await run(insert(Ticket).values(NEW))
+    await run(update(Ticket).where(Ticket.id == 2).values(values).execution_options(synchronize_session=False))
+
+
+@pytest.fixture
+async def tickets(tables: str) -> str:
+    """The tables, and one ticket."""
+    async with get_engine().begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        await connection.execute(insert(Ticket).values(OLD))
+    return tables
+
+
+async def broken(write: Callable[[dict[str, Any]], Awaitable[None]], values: dict[str, Any]) -> IntegrityViolation:
+    """The error of a write that ends its transaction."""
+    async with session_scope():
+        with pytest.raises(IntegrityViolation) as caught:
+            async with atomic():
+                with translated(Ticket):
+                    await write(values)
+    async with session_scope():
+        assert (await run(select(Ticket.id))).scalars().all() == [1]
+        assert (await run(select(Line.id))).scalars().all() == []
+    return caught.value
+
+
+@pytest.mark.parametrize("write", [create, change, add, assign, execute, upset], ids=lambda write: str(write.__name__))
+async def test_each_rule_is_told_by_each_way_to_write(
+    tickets: str, write: Callable[[dict[str, Any]], Awaitable[None]]
+) -> None:
+    """With table, constraint and attributes; a constraint that has no name gets one from PostgreSQL only."""
+    on_sqlite, checked = tickets.startswith("sqlite"), write in (create, change)
+    by_update = write in (change, assign, upset)
+    different = []
+    for values, kind, constraint, fields in BROKEN + (UNFIT if checked or not on_sqlite else []):
+        is_deferred = constraint == "fk_next"
+        if is_deferred and write in (execute, upset):
+            continue  # Only the commit fails, and of which model it was nobody knows.
+        error = await broken(write, values if by_update else NEW | values)
+        found = (type(error), error.table, error.constraint if on_sqlite or constraint else None, error.fields)
+        expected: tuple[Any, ...] = (kind, "ticket", constraint, fields)
+        if on_sqlite and kind is ForeignKeyViolation and (is_deferred or write is add):
+            # SQLite does not say which key it is; nor does a commit, or an INSERT that writes them all.
+            expected = (kind, None if is_deferred and write in (add, assign) else "ticket", None, ())
+        if found != expected:
+            different.append((values, expected, found))
+    assert different == []
+
+
+@pytest.mark.parametrize("values", [{"kind": 5}, {"key": "no uuid"}, {"at": "yesterday"}], ids=str)
+@pytest.mark.parametrize("write", [add, assign, execute, upset], ids=lambda write: str(write.__name__))
+async def test_a_value_that_sqlalchemy_cannot_bind_is_of_the_wrong_type(
+    tickets: str, write: Callable[[dict[str, Any]], Awaitable[None]], values: dict[str, Any]
+) -> None:
+    """Whatever the type raises for it."""
+    error = await broken(write, values if write in (assign, upset) else NEW | values)
+    assert type(error) is TypeViolation
+    assert isinstance(error.__cause__, StatementError)
+
+
+@pytest.mark.usefixtures("tickets")
+async def test_a_deferred_rule_breaks_at_commit() -> None:
+    """Or where a block that is durable ends; the same error as before."""
+    async with session_scope():
+        with pytest.raises(ForeignKeyViolation):
+            async with atomic(durable=True):
+                get_session().add(Ticket(**NEW, next_id=404))
+                await get_session().flush()
+        with pytest.raises(ProtectedRow):
+            async with atomic():
+                get_session().add_all([Line(id=1, name="a"), Ticket(**NEW, line_id=1)])
+                await get_session().flush()
+                await run(delete(Line))

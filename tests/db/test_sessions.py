@@ -146,6 +146,18 @@ async def test_a_flush_outside_a_block_writes() -> None:
         assert await get_session().scalar(select(func.count()).select_from(Shelf)) == 1
 
 
+async def test_queries_never_flush() -> None:
+    """What waits is written by the end of a block or by an explicit flush, and by no query."""
+    async with session_scope():
+        async with atomic():
+            get_session().add(Shelf(label="a"))
+            assert await get_session().scalar(select(func.count()).select_from(Shelf)) == 0
+        get_session().add(Shelf(label="b"))
+        assert list(await get_session().scalars(select(Shelf.label))) == ["a"]
+        await get_session().flush()
+        assert list(await get_session().scalars(select(Shelf.label).order_by(Shelf.label))) == ["a", "b"]
+
+
 async def test_session_options_reach_the_session() -> None:
     """Whatever ``AsyncSession`` takes."""
     async with session_scope(autoflush=True, info={"mine": 1}):

@@ -376,13 +376,22 @@ class TypedViewSet(ReadOnlyModelViewSet[Typed]):
     allow_hidden = ["raw"]
 
 
+TEXTUAL = "icontains, startswith, istartswith, endswith, iendswith, like, ilike, regex, iregex"
+ON_POSTGRESQL = {"contains", "contained_by", "overlap", "has_key", "has_keys", "has_any_keys", "regex", "iregex"}
+
+
 @pytest.mark.parametrize("dialect", ["sqlite+aiosqlite://", "postgresql+asyncpg://nobody@nowhere/none"])
 @pytest.mark.parametrize(
     ("field", "kind", "refused", "fitting"),
     [
         ("flag", "Boolean", ["gt", "range", "icontains"], "exact, ne, in, not_in, isnull"),
-        ("data", "JSON", ["exact", "in", "gt", "contains"], "isnull"),
-        ("words", "ARRAY", ["exact", "in", "gt", "contains"], "isnull"),
+        (
+            "data",
+            "JSON",
+            ["exact", "in", "gt", "contains"],
+            f"iexact, isnull, {TEXTUAL}, has_key, has_keys, has_any_keys",
+        ),
+        ("words", "ARRAY", ["exact", "in", "gt", "icontains"], "isnull, contains, contained_by, overlap"),
         ("raw", "LargeBinary", ["exact", "in", "gt", "contains"], "isnull"),
         ("kind", "Enum", ["icontains", "iexact", "regex"], "exact, ne, gt, gte, lt, lte, in, not_in, isnull, range"),
     ],
@@ -397,7 +406,46 @@ def test_lookup_that_does_not_fit(dialect: str, field: str, kind: str, refused: 
             )
             fields = {field: [lookup]}
             assert mistake(lambda fields=fields: TypedViewSet(filterset_fields=fields)) == expected  # type: ignore[misc]
-        assert TypedViewSet(filterset_fields={field: fitting.split(", ")}).router.plans
+        offered = [
+            name for name in fitting.split(", ") if dialect.startswith("postgresql") or name not in ON_POSTGRESQL
+        ]
+        assert TypedViewSet(filterset_fields={field: offered}).router.plans
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"words": ["contains"]}, '"words__contains" looks into arrays and JSON'),
+        ({"words": ["len__gt"]}, '"words__len__gt" looks into arrays and JSON'),
+        ({"data": ["has_key"]}, '"data__has_key" looks into arrays and JSON'),
+    ],
+)
+def test_lookup_that_needs_postgresql(fields: dict[str, list[str]], problem: str) -> None:
+    """Elsewhere it stops the start."""
+    with override_settings(DATABASES={"default": "sqlite+aiosqlite://"}):
+        expected = f"TypedViewSet.filterset_fields: {problem}, which sqlite cannot. Drop the lookup, or use PostgreSQL."
+        assert mistake(lambda: TypedViewSet(filterset_fields=fields)) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        (
+            {"id": ["year"]},
+            '"id" is Integer, which "year" does not fit. Lookups that fit: exact, ne, gt, gte, lt, lte, in, ',
+        ),
+        ({"data": ["a__gte"]}, '"data" is JSON, which "a__gte" does not fit. Lookups that fit: iexact, '),
+        (
+            {"words": ["len__icontain"]},
+            '"words" has no lookup "len__icontain". Did you mean "icontains"? Known: exact, iexact, ',
+        ),
+    ],
+)
+def test_part_that_does_not_fit(fields: dict[str, list[str]], problem: str) -> None:
+    """A part of a date needs a date, and what stands in JSON has no type that OpenAPI could show."""
+    assert mistake(lambda: TypedViewSet(filterset_fields=fields)).startswith(
+        f"TypedViewSet.filterset_fields: {problem}"
+    )
 
 
 @pytest.mark.parametrize(("field", "kind"), [("data", "JSON"), ("words", "ARRAY"), ("raw", "LargeBinary")])

@@ -9,6 +9,8 @@ import ast
 import asyncio
 import inspect
 import io
+import shutil
+import sys
 import types
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -19,7 +21,7 @@ from example_project import data, loading
 from example_project.database import make_engine
 from example_project.models import Base
 from fastapix5.db import dispose_engines, session_scope
-from fastapix5.repositories import forget_policies
+from fastapix5.repositories import LOOKUPS, forget_policies
 from fastapix5.settings import settings
 from tests.documentation.blocks import ROOT
 from tests.documentation.reader import Reader
@@ -43,21 +45,36 @@ class FlightsReader(Reader):
         super().__init__("page")
         self._runner = self._open.enter_context(asyncio.Runner())
         self._listening: Any = PostgreSQLStatements() if database == "PostgreSQL" else SQLiteStatements()
-        if database == "PostgreSQL":
-            server = Server()
-            self._open.callback(server.stop)
-            url = server.url(server.create_database())
-        else:
-            url = f"sqlite+aiosqlite:///{Path.cwd() / 'flights.db'}"
-        self._runner.run(_load(url))
-        settings.configure(DATABASES={"default": url, "archive": url})
+        self._make = self._make_on_postgresql if database == "PostgreSQL" else self._make_files
+
+    def prepare(self) -> None:
+        """Load the flights."""
+        settings.configure(DATABASES=self._make())
+        self._lookups = dict(LOOKUPS)
         self._open.callback(self._end)
         self._open.enter_context(self._listening)
+
+    def _make_on_postgresql(self) -> dict[str, str]:
+        server = Server()
+        self._open.callback(server.stop)
+        name = server.create_database()
+        self._runner.run(_load(server.url(name)))
+        server.run(f'CREATE DATABASE archive TEMPLATE "{name}"')
+        return {"default": server.url(name), "archive": server.url("archive")}
+
+    def _make_files(self) -> dict[str, str]:
+        urls = {alias: f"sqlite+aiosqlite:///{Path.cwd() / alias}.db" for alias in ("default", "archive")}
+        self._runner.run(_load(urls["default"]))
+        shutil.copy("default.db", "archive.db")
+        return urls
 
     def _end(self) -> None:
         self._runner.run(dispose_engines())
         settings.reset()
         forget_policies()
+        # What the page has registered is not there yet when the next database's turn comes.
+        LOOKUPS.clear()
+        LOOKUPS.update(self._lookups)
 
     def trace(self) -> None:
         """It listens from the start."""
@@ -74,11 +91,13 @@ class FlightsReader(Reader):
 
     def compiled(self, text: str, name: str) -> types.CodeType:
         """The code of a block, which may await."""
-        return compile(text, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        code: types.CodeType = compile(text, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        return code
 
     def _executed(self, code: types.CodeType, namespace: dict[str, Any]) -> tuple[str, Exception | None]:
         if not code.co_flags & inspect.CO_COROUTINE:
             return super()._executed(code, namespace)
+        sys.modules[self.module.__name__] = self.module
         raised = None
         with redirect_stdout(io.StringIO()) as output:
             try:

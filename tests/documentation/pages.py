@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.documentation.blocks import FLIGHTS, LANGUAGES, SERVED, Block, Failure, blocks_of, chain_of
+from tests.documentation.derived import derived
 from tests.documentation.reader import Reader
 from tests.documentation.statements import merged
 
@@ -32,6 +33,7 @@ def run_page(page: Path) -> dict[Block, str]:
 def _run(page: Path, chain: Sequence[Path], reader: Reader) -> dict[Block, str]:
     found: dict[Block, str] = {}
     try:
+        reader.prepare()
         blocks = [block for part in chain for block in blocks_of(part) if block.is_run]
         if any(block.language == "sql" for block in blocks):
             reader.trace()
@@ -47,11 +49,11 @@ def _run(page: Path, chain: Sequence[Path], reader: Reader) -> dict[Block, str]:
 
 
 def rewritten(page: Path, found: dict[Block, str]) -> str:
-    """The page with what its blocks should look like; blocks that say the same keep their looks."""
+    """The page with what its blocks should look like, and with what is made from the code."""
     source = page.read_text()
     for block, text in sorted(found.items(), key=lambda item: -item[0].line):
         if block.text != text:
             lines = source.splitlines(keepends=True)
             lines[block.line : block.line + block.text.count("\n")] = [text]
             source = "".join(lines)
-    return source
+    return derived(source)

@@ -48,6 +48,9 @@ class Reader:
         self._open = ExitStack()
         self._statements: list[str] = []
 
+    def prepare(self) -> None:
+        """Make what the page needs before its first block."""
+
     def trace(self) -> None:
         """Note what the app asks SQLite, from its next connection on."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from sqlalchemy import Connection, Engine, event
 
@@ -15,7 +14,10 @@ from tests.documentation.shown import WIDTH
 
 # What SQLAlchemy asks PostgreSQL when it connects.
 ON_CONNECT = re.compile(r"select pg_catalog|show |select current_schema|SET SESSION", re.IGNORECASE)
-PLACEHOLDER = re.compile(r"\$(\d+)(::[A-Z]\w*(?: [A-Z]+)*(?:\([\d, ]+\))?(?:\[\])?)?")
+CAST = r"(?P<cast>::[A-Z]\w*(?: WITH(?:OUT)? TIME ZONE| PRECISION)?(?:\([\d, ]+\))?(?:\[\])?)?"
+PLACEHOLDERS = {"$": re.compile(rf"\$(?P<number>\d+){CAST}"), "?": re.compile(rf"(?P<number>\?){CAST}")}
+# Where the server's own collation folds ASCII alone, another is asked for.
+COLLATION = re.compile(r'\(([^()]+) COLLATE "[^"]+"\)')
 TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|[()]|[^\s()'\"]+|\s+")
 
 Item: TypeAlias = "str | list[Item]"
@@ -24,7 +26,7 @@ Item: TypeAlias = "str | list[Item]"
 class PostgreSQLStatements(list[str]):
     """The statements that SQLAlchemy gives to asyncpg, noted while it is entered."""
 
-    def __enter__(self) -> PostgreSQLStatements:
+    def __enter__(self) -> Self:
         for name, listener in self._listeners():
             event.listen(Engine, name, listener)
         return self
@@ -38,13 +40,10 @@ class PostgreSQLStatements(list[str]):
         yield "begin", self._begin
         yield "commit", self._commit
         yield "rollback", self._rollback
-        yield "savepoint", self._savepoint
-        yield "release_savepoint", self._release
-        yield "rollback_savepoint", self._rollback_savepoint
 
-    def _execute(self, _: Connection, __: object, text: str, given: Any, ___: object, many: bool) -> None:
+    def _execute(self, _: Connection, __: object, text: str, given: Any, ___: object, ____: bool) -> None:
         if not ON_CONNECT.match(text):
-            self.extend(filled_in(text, row) for row in (given if many else [given]))
+            self.extend(filled_in(text, row) for row in (given if given and isinstance(given[0], tuple) else [given]))
 
     def _begin(self, connection: Connection) -> None:
         if not _is_autocommit(connection):
@@ -58,52 +57,59 @@ class PostgreSQLStatements(list[str]):
         if not _is_autocommit(connection):
             self.append("ROLLBACK")
 
-    def _savepoint(self, _: Connection, name: str) -> None:
-        self.append(f"SAVEPOINT {name}")
-
-    def _release(self, _: Connection, name: str, __: object) -> None:
-        self.append(f"RELEASE SAVEPOINT {name}")
-
-    def _rollback_savepoint(self, _: Connection, name: str, __: object) -> None:
-        self.append(f"ROLLBACK TO SAVEPOINT {name}")
-
 
 def _is_autocommit(connection: Connection) -> bool:
     return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 def filled_in(text: str, parameters: Sequence[Any]) -> str:
-    """A statement for asyncpg with its parameters as literals; the casts of numbers and text, which say no more, left out."""
+    """A statement with its parameters as literals; the casts of text, which say no more, left out."""
+    text = COLLATION.sub(r"\1", text)
+    if not parameters:
+        return text
+    places = iter(range(len(parameters)))
 
-    def literal(found: re.Match[str]) -> str:
-        value, cast = parameters[int(found[1]) - 1], found[2] or ""
-        if value is None:
-            return "NULL"
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, (int, float)):
-            return str(value)
-        if isinstance(value, dt.datetime):
-            value = value.astimezone(dt.UTC) if value.tzinfo else value
-        shown = "'" + str(value).replace("'", "''") + "'"
-        return shown if cast in ("", "::VARCHAR") else f"{shown}{cast}"
+    def written(found: re.Match[str]) -> str:
+        place = int(found["number"]) - 1 if found["number"] != "?" else next(places)
+        return _literal(parameters[place], found["cast"] or "")
 
-    return PLACEHOLDER.sub(literal, text)
+    return PLACEHOLDERS["$" if "$1" in text else "?"].sub(written, text)
+
+
+def _literal(value: Any, cast: str) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(_literal(item, '') for item in value)}]"
+    text = "'" + str(value).replace("'", "''") + "'"
+    return text if cast in ("", "::VARCHAR") else f"{text}{cast}"
 
 
 def merged(texts: dict[str, str]) -> str:
-    """What several databases were asked: what is the same once, what differs below the database's name."""
+    """What several databases were asked: the first one's where they agree, what differs below the databases' names.
+
+    That SQLite begins with ``BEGIN IMMEDIATE`` and skips no rows by ``OFFSET 0`` is no difference.
+    """
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
     (one, first), (other, second) = ((name, statements_of(text)) for name, text in texts.items())
     lines: list[str] = []
-    for kind, start, end, other_start, other_end in SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
+    matcher = SequenceMatcher(None, [_plain(line) for line in first], [_plain(line) for line in second], autojunk=False)
+    for kind, start, end, other_start, other_end in matcher.get_opcodes():
         if kind == "equal":
             lines += ["-- both", *first[start:end]] if lines else first[start:end]
         else:
             lines += [f"-- {one}", *first[start:end]] if end > start else []
             lines += [f"-- {other}", *second[other_start:other_end]] if other_end > other_start else []
     return "".join(f"{line}\n" for line in lines)
+
+
+def _plain(statement: str) -> str:
+    return " ".join(statement.replace("BEGIN IMMEDIATE", "BEGIN").replace("OFFSET 0", "").split()).replace(" ;", ";")
 
 
 def statements_of(text: str) -> list[str]:
@@ -173,24 +179,79 @@ def _clauses(items: list[Item]) -> list[list[Item]]:
 
 
 def _filled(items: list[Item], indent: int, width: int) -> list[str]:
-    """The words of a clause, wrapped; what is in brackets and too long for a line has lines of its own."""
-    lines, line, start = [], " " * indent, " " * (indent + 4)
-    for atom in _atoms(items):
-        text, glue = _flat(atom), "" if line.isspace() or not line else " "
-        if len(line) + len(glue) + len(text) <= width:
-            line += glue + text
-        elif len(start) + len(text) <= width:
-            lines.append(line)
-            line = start + text
+    """The parts of a clause, wrapped; a SELECT that is too long for a line has lines of its own."""
+    lines = _Lines(indent, width)
+    for atoms in _parts(items):
+        text = " ".join(_flat(atom) for atom in atoms)
+        if lines.fit(text):
+            lines.put(text)
+        elif lines.fit_next(text):
+            lines.turn()
+            lines.put(text)
         else:
-            line += glue
+            for atom in atoms:
+                lines.put_long(atom)
+    return [*lines.done, lines.line]
+
+
+class _Lines:
+    def __init__(self, indent: int, width: int) -> None:
+        self.indent = indent
+        self.width = width
+        self.done: list[str] = []
+        self.line = " " * indent
+
+    def fit(self, text: str) -> bool:
+        """Whether text fits on the line."""
+        return len(self.line) + 1 + len(text) <= self.width
+
+    def fit_next(self, text: str) -> bool:
+        """Whether it fits on the next one, where anything stands on this one."""
+        return bool(self.line.strip()) and self.indent + 4 + len(text) <= self.width
+
+    def put(self, text: str) -> None:
+        """Put text on the line."""
+        self.line += f" {text}" if self.line.strip() else text
+
+    def turn(self) -> None:
+        """Begin the next line."""
+        self.done.append(self.line)
+        self.line = " " * (self.indent + 4)
+
+    def put_long(self, atom: list[Item]) -> None:
+        """Put what stands between blanks on the line, or what is in its brackets on lines of its own."""
+        if self.fit(_flat(atom)) and not _has_select(atom):
+            self.put(_flat(atom))
+        elif not _has_group(atom):
+            self.turn()
+            self.put(_flat(atom))
+        else:
+            self.put("")
             for item in atom:
                 if isinstance(item, str):
-                    line += item
+                    self.line += item
                 else:
-                    lines += [f"{line}(", *_lines(item, indent + 4, width)]
-                    line = " " * indent + ")"
-    return [*lines, line]
+                    indent = len(self.line) - len(self.line.lstrip())
+                    self.done += [f"{self.line}(", *_lines(item, indent + 4, self.width)]
+                    self.line = " " * indent + ")"
+
+
+def _has_group(atom: list[Item]) -> bool:
+    return any(isinstance(item, list) for item in atom)
+
+
+def _has_select(atom: list[Item]) -> bool:
+    return any(isinstance(item, list) and (item[:1] == ["SELECT"] or _has_select(item)) for item in atom)
+
+
+def _parts(items: list[Item]) -> list[list[list[Item]]]:
+    """The atoms of a clause, together up to a comma or to the AND or OR before the next."""
+    parts: list[list[list[Item]]] = [[]]
+    for atom in _atoms(items):
+        if parts[-1] and (atom in (["AND"], ["OR"]) or _flat(parts[-1][-1]).endswith(",")):
+            parts.append([])
+        parts[-1].append(atom)
+    return parts
 
 
 def _atoms(items: list[Item]) -> list[list[Item]]:

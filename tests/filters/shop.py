@@ -142,7 +142,7 @@ class ThingViewSet(ReadOnlyModelViewSet[Thing]):
     filter_backends = [FilterSetBackend, SearchFilter, OrderingFilter]
     filterset_fields = {
         **dict.fromkeys(["number", "weight", "price", "day", "made", "code"], COMPARED),
-        "name": ["exact", "iexact", "in", "contains", "icontains", "startswith", "iendswith"],
+        "name": ["exact", "iexact", "in", "contains", "icontains", "startswith", "iendswith", "like", "ilike"],
         "note": ["isnull", "exact"],
         "is_sold": ["exact"],
         "color": ["exact", "in"],
@@ -156,6 +156,25 @@ class ThingViewSet(ReadOnlyModelViewSet[Thing]):
     search_fields = ["name", "^note", "=maker__name", "tags__word"]
     ordering_fields = ["name", "number", "maker__name"]
     ordering = ["-id"]
+
+
+class MomentViewSet(ThingViewSet):
+    """Parts of dates and times."""
+
+    filterset_fields = {
+        "made": [
+            "year",
+            "year__gte",
+            "quarter__in",
+            "date",
+            "date__lt",
+            "time__range",
+            "hour",
+            "date__week_day",
+            "year__isnull",
+        ],
+        "day": ["month__in", "iso_week_day", "week", "day__range"],
+    }
 
 
 class PatternViewSet(ThingViewSet):

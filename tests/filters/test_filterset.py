@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import ColumnElement
 
 from fastapix5 import BaseFilterBackend, override_settings
 from fastapix5.parameters import Parameter
 from tests.conftest import on_postgresql
 from tests.filters.conftest import Ask
-from tests.filters.shop import PatternViewSet, Thing, ThingViewSet
+from tests.filters.shop import MomentViewSet, PatternViewSet, Thing, ThingViewSet
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +57,11 @@ FOUND: dict[str, list[int]] = {
     "name__icontains=_": [4],
     "name__startswith=An": [1],
     "name__iendswith=L": [2, 1],
+    "name__like=%25a%25": [2],
+    "name__like=_all": [2],
+    "name__like=%25\\%25": [3],
+    "name__ilike=%25\\_1": [4],
+    "name__ilike=a%25": [1],
     "note=": [4],
     "note__isnull=true": [2],
     "maker=1": [2, 1],
@@ -112,6 +118,8 @@ REFUSED = {
     "color=RED": "enum",
     "code=3": "uuid_parsing",
     "name=a%00b": "string_pattern_mismatch",
+    "name__like=a\\": "invalid_pattern",
+    "name__ilike=a\\\\\\": "invalid_pattern",
     "maker=x": "int_parsing",
     "nmae=Ball": "unknown_parameter",
     "tags=1": "unknown_parameter",
@@ -125,6 +133,54 @@ async def test_filter_that_is_refused(ask: Ask) -> None:
     viewset = ThingViewSet()
     expected = {query: (422, ["query", query.partition("=")[0]], code) for query, code in REFUSED.items()}
     assert {query: await ask(viewset, query) for query in REFUSED} == expected
+
+
+MOMENTS: dict[str, list[int] | str] = {
+    "made__year=2020": ALL,
+    "made__year__gte=2021": [],
+    "made__quarter__in=1,2": ALL,
+    "made__date=2020-01-02": [2],
+    "made__date__lt=2020-01-03": [2, 1],
+    "made__time__range=11:59:59,12:00": ALL,
+    "made__hour=11": [],
+    "made__date__week_day=5": [2],
+    "made__year__isnull=true": [],
+    "day__month__in=1,2": ALL,
+    "day__iso_week_day=4": [2],
+    "day__week=1": ALL,
+    "day__day__range=2,3": [3, 2],
+    "made__year=x": "int_parsing",
+    "made__year=2020.0": "int_parsing",
+    "made__year=2147483648": "less_than_equal",
+    "made__date=2020-01-02T12:00:00Z": "date_from_datetime_inexact",
+    "made__date=2020-02-30": "date_from_datetime_parsing",
+    "made__time__range=12:00": "too_short",
+    "made__time__range=12,13": "value_error",
+    "day__month__in=1,,2": "blank",
+    "day__hour=1": "unknown_parameter",
+}
+
+
+async def test_filter_by_part_of_a_date(ask: Ask) -> None:
+    """A part is a number, a date or a time, and is parsed as strictly as a column of that type."""
+    viewset = MomentViewSet()
+    expected = {
+        query: (422, ["query", query.partition("=")[0]], found) if isinstance(found, str) else found
+        for query, found in MOMENTS.items()
+    }
+    assert {query: await ask(viewset, query) for query in MOMENTS} == expected
+
+
+def test_parts_are_typed_in_openapi() -> None:
+    """As what they are compared with."""
+    app = FastAPI()
+    app.include_router(MomentViewSet().router)
+    parameters = {each["name"]: each["schema"] for each in app.openapi()["paths"]["/things"]["get"]["parameters"]}
+    assert parameters["made__year"]["type"] == "integer"
+    assert parameters["made__quarter__in"]["items"]["type"] == "integer"
+    assert parameters["made__date"]["format"] == "date"
+    assert parameters["made__time__range"]["items"]["format"] == "time"
+    assert parameters["made__year__isnull"]["type"] == "boolean"
 
 
 @on_postgresql

@@ -68,6 +68,17 @@ class Plane(SoftDeleteMixin, UUIDBase):
     carrier_id: Mapped[int | None] = mapped_column(ForeignKey(Carrier.id))
     carrier: Mapped[Carrier | None] = relationship(back_populates="planes")
     routes: Mapped[list[Route]] = relationship(secondary="plane_route", back_populates="planes")
+    manual: Mapped[Manual | None] = relationship(back_populates="plane", passive_deletes="all")
+
+
+class Manual(SoftDeleteMixin, IntBase):
+    """At most one for each plane: a relation to one row that no foreign key of the plane's names."""
+
+    __tablename__ = "manual"
+
+    title: Mapped[str] = mapped_column(String(20))
+    plane_id: Mapped[uuid.UUID] = mapped_column(ForeignKey(Plane.id), unique=True)
+    plane: Mapped[Plane] = relationship(back_populates="manual")
 
 
 class Route(SoftDeleteMixin, Base):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
-from typing import Any
+from typing import Any, assert_type
 
 import pytest
 from sqlalchemy import (
@@ -21,11 +22,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import INT4RANGE, ExcludeConstraint
+from sqlalchemy.orm import InstrumentedAttribute
 
 from fastapix5.db import get_engine, get_session, session_scope
 from fastapix5.exceptions import CheckViolation, UniqueViolation
 from fastapix5.models import NAMING_CONVENTION
-from fastapix5.repositories import Repository
+from fastapix5.repositories import QuerySet, Repository
 from tests.conftest import on_postgresql
 from tests.models.fleet import METADATA, Carrier, Desk, Plane, Route, Ticket
 from tests.statements import Statements
@@ -234,3 +236,15 @@ async def test_relations_can_be_awaited(scope: None) -> None:
 def test_mixins_go_with_a_base_of_ones_own() -> None:
     """They need nothing of ``Model``."""
     assert set(Desk.__table__.columns.keys()) == {"id", "label", "created_at", "updated_at", "deleted_at", "version"}
+
+
+def test_type_checkers_know_the_columns() -> None:
+    """Of an object and of a class, whatever the class is."""
+    carrier, ticket = Carrier(), Ticket(seat="1A")
+    assert_type(carrier.id, int)
+    assert_type(Plane().id, uuid.UUID)
+    assert_type(carrier.created_at, dt.datetime)
+    assert_type(carrier.deleted_at, dt.datetime | None)
+    assert_type(ticket.version, int)
+    assert_type(Carrier.updated_at, InstrumentedAttribute[dt.datetime])
+    assert_type(Repository(Carrier).all_objects, QuerySet[Carrier, Carrier])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fastapix5 import Count, Q
 from fastapix5.access import Access
@@ -14,13 +15,14 @@ from fastapix5.db import atomic, get_session, session_scope
 from fastapix5.exceptions import (
     DoesNotExist,
     ForeignKeyViolation,
+    ImproperlyConfigured,
     MultipleObjectsReturned,
     StaleVersion,
     UniqueViolation,
 )
-from fastapix5.models import not_deleted, soft_deletes
+from fastapix5.models import SoftDeleteMixin, not_deleted, soft_deletes
 from fastapix5.repositories import Repository
-from tests.models.fleet import Carrier, Delay, Desk, Event, Plane, PlaneRoute, Route, Ticket, Voucher
+from tests.models.fleet import Carrier, Delay, Desk, Event, Manual, Plane, PlaneRoute, Route, Ticket, Voucher
 from tests.models.sqlmodels import Ship
 from tests.statements import Statements
 
@@ -123,15 +125,15 @@ async def test_a_row_that_is_hidden_already_cannot_be_deleted(scope: None, carri
     assert (await carriers.all_objects.get()).deleted_at == first
 
 
-async def test_purge_really_deletes(scope: None, carriers: Repository[Carrier], planes: Repository[Plane]) -> None:
+async def test_purge_really_deletes(scope: None, planes: Repository[Plane]) -> None:
     """A row that is there and one that is hidden alike."""
-    united, delta = await made(carriers, "UA", "DL")
-    await carriers.delete(united)
-    await carriers.purge(united)
-    await carriers.purge(delta)
-    assert await carriers.all_objects.count() == 0
+    first, second = [await planes.create({"tail": tail}) for tail in ("N1", "N2")]
+    await planes.delete(first)
+    await planes.purge(first)
+    await planes.purge(second)
+    assert await planes.all_objects.count() == 0
     with pytest.raises(DoesNotExist):
-        await carriers.purge(united)
+        await planes.purge(first)
 
 
 async def test_restore_of_a_row_that_is_gone_raises(scope: None, planes: Repository[Plane]) -> None:
@@ -173,7 +175,7 @@ async def test_unique_values_of_hidden_rows_are_taken(scope: None, carriers: Rep
     (united,) = await made(carriers, "UA")
     await carriers.delete(united)
     with pytest.raises(UniqueViolation) as refused:
-        await made(carriers, "UA")
+        await carriers.create({"code": "UA", "name": "new"})
     assert refused.value.fields == ("code",)
     with pytest.raises(UniqueViolation):
         await carriers.objects.get_or_create(code="UA", defaults={"name": "new"})
@@ -255,6 +257,21 @@ async def test_loaded_lists_leave_hidden_rows_out(related: None, carriers: Repos
     assert [plane.carrier and plane.carrier.code for plane in fetched] == ["DL", "UA"]
 
 
+async def test_a_row_that_no_foreign_key_names_is_hidden(related: None, planes: Repository[Plane]) -> None:
+    """The other side of a one-to-one relation: it is one of many rows that could refer to this one."""
+    manuals, plane = Repository(Manual), await planes.objects.get(tail="UA1")
+    manual = await manuals.create({"title": "old", "plane_id": plane.id})
+    assert await planes.objects.filter(manual__title="old").count() == 1
+    await manuals.delete(manual)
+    get_session().expunge_all()
+    assert await planes.objects.filter(manual__title="old").count() == 0
+    assert await planes.objects.filter(manual__isnull=True).count() == 2
+    assert [row["manual__title"] for row in await planes.objects.values("manual__title")] == [None, None]
+    for loaded in (planes.objects.select_related("manual"), planes.objects.prefetch_related("manual")):
+        assert [found.manual for found in await loaded] == [None, None]
+        get_session().expunge_all()
+
+
 async def test_a_policy_sees_no_hidden_rows(related: None) -> None:
     """Who is a member by a row that was deleted is none any more."""
 
@@ -313,6 +330,7 @@ async def test_what_refers_to_a_row_does_not_keep_it(related: None, carriers: Re
         (Ship, {"name": "Ada"}),
         (Event, {"note": "a"}),
         (Delay, {"minutes": 5}),
+        (Delay, {"id": 7, "minutes": 5}),
         (Route, {"origin": "EWR", "destination": "LAX"}),
     ],
 )
@@ -330,6 +348,23 @@ async def test_every_kind_of_class_hides_its_rows(scope: None, model: Any, value
     assert await repository.all_objects.filter(deleted_at=None).count() == 0
     await repository.purge(await repository.all_objects.get())
     assert await repository.all_objects.count() == 0
+
+
+def test_the_mixin_stands_at_the_root() -> None:
+    """Where only a subclass had it, a hidden row would still be one of its base's."""
+    with pytest.raises(ImproperlyConfigured, match="Give the mixin to Hangar"):
+
+        class Base(DeclarativeBase):
+            pass
+
+        class Hangar(Base):
+            __tablename__ = "hangar"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            kind: Mapped[str]
+            __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "hangar"}
+
+        class HiddenHangar(SoftDeleteMixin, Hangar):
+            __mapper_args__ = {"polymorphic_identity": "hidden"}
 
 
 async def test_a_row_hidden_as_a_subclass_is_hidden_in_its_base(scope: None) -> None:
@@ -358,10 +393,9 @@ async def test_rows_are_written_where_they_are_hidden(scope: None, carriers: Rep
     """``all_objects`` writes to every row; ``objects`` to those that it has."""
     united, _ = await made(carriers, "UA", "DL")
     await carriers.delete(united)
-    assert await carriers.objects.update(name="new") == 1
-    assert await carriers.all_objects.update(name="newer") == 2
-    names = (await get_session().scalars(select(Carrier.name))).all()
-    assert set(names) == {"newer"}
+    assert await carriers.objects.update(seats=2) == 1
+    assert await carriers.all_objects.update(seats=3) == 2
+    assert (await get_session().scalars(select(Carrier.seats))).all() == [3, 3]
 
 
 async def test_several_hidden_rows_are_several(scope: None, carriers: Repository[Carrier]) -> None:

@@ -89,7 +89,7 @@ ANNOTATIONS: dict[str, Annotation] = {
     ),
     "of_ranks": Annotation(
         lambda: F("rank") + F("mentor__rank"),
-        lambda row: None if None in (row.at("rank"), row.at("mentor__rank")) else row.at("rank") + row.at("mentor__rank"),
+        lambda row: sum(ranks) if None not in (ranks := (row.at("rank"), row.at("mentor__rank"))) else None,
         [3, 4, 6],
     ),
 }  # fmt: skip
@@ -245,7 +245,9 @@ COLUMNS: list[tuple[tuple[str, ...], str, list[Any]]] = [
     (("books", "tags"), "word", ["old", "new", "rare", "E"]),
     (("mentor", "books"), "pages", [100, 300]),
     (("pupils",), "rank", [0, 1, 2]),
-    *(((), name, annotation.values) for name, annotation in ANNOTATIONS.items()),
+]
+ANNOTATED: list[tuple[tuple[str, ...], str, list[Any]]] = [
+    ((), name, annotation.values) for name, annotation in ANNOTATIONS.items()
 ]
 REFERENCES = ["rank", "mentor__rank", "id", "mentor__mentor__rank", *ANNOTATIONS]
 
@@ -253,7 +255,7 @@ REFERENCES = ["rank", "mentor__rank", "id", "mentor__mentor__rank", *ANNOTATIONS
 @st.composite
 def lookups(draw: st.DrawFn) -> Leaf:
     """A lookup with a value that some row may have."""
-    path, attribute, values = draw(st.sampled_from(COLUMNS))
+    path, attribute, values = draw(st.sampled_from(ANNOTATED if draw(st.integers(0, 4)) == 0 else COLUMNS))
     is_number = isinstance(values[0], int)
     lookup = draw(st.sampled_from([*NULLS, *(ORDER if is_number else TEXT)]))
     one = st.sampled_from(values)
@@ -276,7 +278,7 @@ def joined(children: st.SearchStrategy[Leaf | Tree]) -> st.SearchStrategy[Tree]:
 
 
 trees = st.recursive(lookups(), joined, max_leaves=6)
-ORDERS = ["rank", "-rank", "mentor__rank", "-mentor__rank", "-id", *ANNOTATIONS, *(f"-{name}" for name in ANNOTATIONS)]
+ORDERS = ["rank", "-rank", "mentor__rank", "-mentor__rank", "-id", "of_books", "-of_pages", "of_pupils", "-of_ranks"]
 
 
 def in_order(rows: list[Row], names: list[str]) -> list[Row]:
@@ -333,7 +335,10 @@ ENDS: dict[str, End] = {
     "count": (lambda q: q.count(), len),
     "exists": (lambda q: q.exists(), bool),
     "first": (lambda q: key_of(q.first()), lambda rows: rows[0].key if rows else None),
-    "values": (lambda q: q.values("id", "rank"), lambda rows: [{"id": row.key, "rank": row.at("rank")} for row in rows]),
+    "values": (
+        lambda q: q.values("id", "rank"),
+        lambda rows: [{"id": row.key, "rank": row.at("rank")} for row in rows],
+    ),
     "values_list": (
         lambda q: q.values_list("id", "mentor__name"),
         lambda rows: [(row.key, row.at("mentor__name")) for row in rows],

@@ -214,7 +214,7 @@ async def test_what_json_has_not_is_refused(papers: None, value: Any) -> None:
 # What PostgreSQL alone has
 
 WORDS: list[list[str] | None] = [["a", "b", "c"], ["a"], [], None, ["b", "d"]]
-SHEETS = [
+SHEETS: list[dict[str, Any]] = [
     {"id": number, "words": words, "grid": None, "data": None, "plain": None} for number, words in enumerate(WORDS)
 ]
 SHEETS[0] |= {"data": {"a": 1, "b": [1, 2], "c": {"d": 1}}, "grid": [[1, 2], [3, 4], [5, 6]]}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import re
 from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
-from sqlalchemy import func
+from sqlalchemy import func, select
 
 from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.repositories import LOOKUPS, Q, QuerySet, UnknownPath, register_lookup, resolve
 from tests.conftest import on_postgresql
-from tests.repositories.models import AUTHORS, Author, Book, Color, Copy, Shelf
+from tests.repositories.models import AUTHORS, LATER, SINCE, Author, Book, Color, Copy, Shelf
 
 pytestmark = pytest.mark.anyio
 
@@ -152,6 +154,130 @@ async def test_a_composite_key_is_reached_from_the_other_side(scope: None) -> No
     """EXISTS compares both parts."""
     shelves = await QuerySet(Shelf).filter(copies__book__title="Alpha").order_by("label").all()
     assert [shelf.label for shelf in shelves] == ["first", "second"]
+
+
+async def test_an_object_stands_for_its_key(scope: None) -> None:
+    """Alone, in a list, and behind any path that ends at its model; a tuple is a key of several columns."""
+    ada, bob = [await QuerySet(Author).get(id=number) for number in (1, 4)]
+    assert await ids(QuerySet(Book).filter(author=ada)) == [1, 2]
+    assert await ids(QuerySet(Book).filter(author__ne=ada)) == [3, 4, 5]
+    assert await ids(QuerySet(Book).filter(author__in=[ada, bob])) == [1, 2]
+    assert await ids(QuerySet(Book).filter(author__in=(number for number in (1, 4)))) == [1, 2]
+    assert await ids(QuerySet(Author).filter(mentor__mentor=ada)) == [4]
+    assert await ids(QuerySet(Author).filter(pk=ada)) == [1]
+    assert await ids(QuerySet(Author).exclude(books__author=ada)) == [2, 3, 4, 5, 6, 7]
+    shelf = await QuerySet(Shelf).get(label="first")
+    assert await ids(QuerySet(Copy).filter(shelf=shelf)) == [1, 2]
+    assert await ids(QuerySet(Copy).filter(shelf=("a", LATER))) == [3]
+    assert await ids(QuerySet(Copy).filter(shelf__in=[shelf, ("a", LATER)])) == [1, 2, 3]
+    assert await ids(QuerySet(Copy).filter(shelf__ne=shelf)) == [3, 4]
+    assert await ids(QuerySet(Copy).filter(shelf__not_in=[shelf])) == [3, 4]
+
+
+async def test_an_object_that_has_no_key_or_no_place_is_refused(scope: None) -> None:
+    """It was never saved, or is of another model."""
+    with pytest.raises(ValueError, match="This Author was never saved"):
+        await ids(QuerySet(Book).filter(author=Author(name="New")))
+    with pytest.raises(TypeError, match=r"Author\.id cannot be compared with a Book"):
+        await ids(QuerySet(Book).filter(author=await QuerySet(Book).get(id=1)))
+
+
+async def test_pk_is_the_primary_key(scope: None) -> None:
+    """Whatever its name, of one column or of several, across relations too."""
+    assert await ids(QuerySet(Author).filter(pk=1)) == [1]
+    assert await ids(QuerySet(Author).filter(pk__in=[1, 3])) == [1, 3]
+    assert await ids(QuerySet(Author).filter(pk__gt=5)) == [6, 7]
+    assert await ids(QuerySet(Book).filter(author__pk=1)) == [1, 2]
+    for condition, expected in (
+        ({"pk": ("a", SINCE)}, ["first"]),
+        ({"pk__in": [("a", SINCE), ["b", SINCE]]}, ["first", "third"]),
+        ({"pk__ne": ("a", SINCE)}, ["second", "third"]),
+        ({"pk__not_in": [("a", SINCE)]}, ["second", "third"]),
+        ({"pk__in": []}, []),
+        ({"pk__isnull": False}, ["first", "second", "third"]),
+    ):
+        shelves = await QuerySet(Shelf).filter(**condition).order_by("label").all()
+        assert [shelf.label for shelf in shelves] == expected, condition
+
+
+async def test_a_list_may_be_a_select(scope: None) -> None:
+    """Its null equals nothing, so ``not_in`` keeps what is not found."""
+    ranks = select(Author.rank).where(Author.id.in_([1, 2]))
+    assert await ids(QuerySet(Author).filter(rank__in=ranks)) == [1, 5]
+    assert await ids(QuerySet(Author).filter(rank__not_in=ranks)) == [2, 3, 4, 6, 7]
+    assert await ids(QuerySet(Author).exclude(rank__in=ranks)) == [2, 3, 4, 6, 7]
+    assert await ids(QuerySet(Book).filter(author__in=select(Author.id).where(Author.name == "Ada"))) == [1, 2]
+    keys = select(Shelf.room, Shelf.since).where(Shelf.label == "first")
+    assert await ids(QuerySet(Copy).filter(shelf__in=keys)) == [1, 2]
+
+
+async def test_a_value_may_be_an_expression(scope: None) -> None:
+    """In every comparison, and in lists and ranges."""
+    rank: Any = Author.rank
+    for lookup, value, expected in (
+        ("exact", rank, [1, 3, 4, 5, 6, 7]),
+        ("gt", rank - 1, [1, 3, 4, 5, 6, 7]),
+        ("lt", Author.id, [3, 4, 5, 6, 7]),
+        ("in", [rank, 100], [1, 3, 4, 5, 6, 7]),
+        ("not_in", [Author.id], [1, 2, 3, 4, 5, 6, 7]),
+        ("ne", Author.mentor_id, [1, 2, 5, 6, 7]),
+        ("not_in", [Author.mentor_id, 3], [2, 6, 7]),
+        ("range", (Author.id - 6, Author.id), [3, 4, 5, 6]),
+    ):
+        assert await ids(QuerySet(Author).filter(**{f"rank__{lookup}": value})) == expected, lookup
+
+
+MANY = 40_000
+
+
+async def test_a_list_may_be_longer_than_a_statement_has_parameters(scope: None) -> None:
+    """PostgreSQL takes 32,767, SQLite 32,766; every type of column, keys of several columns, and null."""
+    numbers = [number for number in range(MANY) if number != 3]
+    assert await ids(QuerySet(Author).filter(rank__in=numbers)) == [3, 4, 6]
+    assert await ids(QuerySet(Author).filter(rank__in=[*numbers, None])) == [2, 3, 4, 6]
+    assert await ids(QuerySet(Author).filter(rank__not_in=numbers)) == [1, 2, 5, 7]
+    assert await ids(QuerySet(Author).filter(rank__not_in=[*numbers, None])) == [1, 5, 7]
+    assert await ids(QuerySet(Author).exclude(rank__in=numbers)) == [1, 2, 5, 7]
+    assert await ids(QuerySet(Author).filter(name__in=["Bob", "", *map(str, numbers)])) == [4, 7]
+    prices = [decimal.Decimal(number) / 100 for number in range(MANY)]
+    assert await ids(QuerySet(Book).filter(price__in=prices)) == [1, 3]
+    assert await ids(QuerySet(Book).filter(color__in=[Color.RED] * MANY)) == [1, 5]
+    keys = [("a", SINCE + dt.timedelta(hours=number)) for number in range(MANY)]
+    assert await ids(QuerySet(Copy).filter(shelf__in=keys)) == [1, 2, 3]
+    times = [SINCE + dt.timedelta(days=number) for number in range(MANY // 10)]
+    assert await ids(QuerySet(Copy).filter(shelf__since__in=times)) == [1, 2, 3]
+    assert await ids(QuerySet(Author).filter(label__in=["Bob!", *map(str, numbers)])) == [4]
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    *(
+        (f"rank__{name}", None, rf'^"{name}" cannot compare with None: use isnull')
+        for name in ("gt", "gte", "lt", "lte", "in", "range")
+    ),
+    ("rank__between", (1, None), '^"range" takes two values, not'),
+    ("rank__range", (1, 2, 3), '^"range" takes two values, not'),
+    ("rank__range", 1, '^"range" takes two values, not 1'),
+    ("name__in", "Ada", '^"in" takes a list of values, not'),
+    ("rank__not_in", 1, '^"not_in" takes a list of values, not 1'),
+    ("rank__isnull", None, '^"isnull" cannot compare with None'),
+    ("rank__isnull", 1, '^"isnull" takes True or False, not 1'),
+    ("name__contains", None, '^"contains" cannot compare with None'),
+    ("name__icontains", 3, '^"icontains" takes text, not 3'),
+    ("name__regex", b"a", '^"regex" takes text, not'),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), WRONG)
+async def test_a_value_that_cannot_be_compared_is_refused(scope: None, path: str, value: Any, message: str) -> None:
+    """With the lookup's name; nothing is silently matched by nothing."""
+    with pytest.raises(ValueError, match=message):
+        await ids(QuerySet(Author).filter(**{path: value}))
+
+
+async def test_text_is_found_in_numbers(scope: None) -> None:
+    """As SQL writes them."""
+    assert await ids(QuerySet(Book).filter(pages__startswith="10")) == [1, 5]
+    assert await ids(QuerySet(Author).filter(rank__contains="-")) == [7]
 
 
 @on_postgresql

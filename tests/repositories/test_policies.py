@@ -10,8 +10,14 @@ from pydantic import BaseModel
 
 from fastapix5.access import Access
 from fastapix5.db import session_scope
-from fastapix5.exceptions import DoesNotExist, ForeignKeyViolation, ImproperlyConfigured, RowPolicyViolation
-from fastapix5.repositories import Condition, Q, QuerySet, Read, Repository, register_policy
+from fastapix5.exceptions import (
+    AccessRequired,
+    DoesNotExist,
+    ForeignKeyViolation,
+    ImproperlyConfigured,
+    RowPolicyViolation,
+)
+from fastapix5.repositories import Condition, Q, QuerySet, Read, Repository, policy_condition, register_policy
 from fastapix5.schemas import select_for
 from tests.repositories.models import LATER, SINCE, Author, Book, Copy, Employee, Order, Person, Shelf
 from tests.statements import Statements
@@ -176,9 +182,7 @@ async def test_a_composite_reference_that_is_written_in_part_is_checked_as_a_who
     assert await Repository(Copy).update_rows({"shelf_since": SINCE}, read, here.where()) is not None
     assert await Repository(Copy).update_rows({"shelf_room": "a"}, read, here.where()) is not None
     assert await Repository(Copy).update_rows({"shelf_room": None}, read, here.where()) is not None
-    assert (
-        await Repository(Copy).update_rows({"shelf_room": "b"}, read, QuerySet(Copy).filter(id=77).where()) is None
-    )
+    assert await Repository(Copy).update_rows({"shelf_room": "b"}, read, QuerySet(Copy).filter(id=77).where()) is None
 
 
 async def test_references_out_of_reach_travel_in_the_statement(reader: None, statements: Statements) -> None:
@@ -244,3 +248,23 @@ async def test_a_write_of_several_tables_is_kept_whole_or_not_at_all(scope: None
     with pytest.raises(Exception, match="null"):
         await Repository(Employee).create({"name": "eve"})
     assert await QuerySet(Person).count() == 0
+
+
+def test_an_inherited_policy_may_require_an_access() -> None:
+    """The class that asks for more says so; a class without a policy has nothing to ask for."""
+
+    class Plain(Repository[Book]):
+        def row_policy(self, access: Access) -> Q:
+            return Q(id=1)
+
+    assert policy_condition(Book) is None
+
+    class Strict(Plain):
+        policy_requires_access = True
+
+    with pytest.raises(AccessRequired, match="session_scope"):
+        policy_condition(Book)
+    with pytest.raises(ImproperlyConfigured, match="no row_policy"):
+
+        class Empty(Repository[Author]):
+            policy_requires_access = True

@@ -15,7 +15,7 @@ from fastapix5.exceptions import (
     RangeViolation,
     ScopeRequired,
 )
-from fastapix5.repositories import QuerySet, UnknownPath
+from fastapix5.repositories import Count, F, QuerySet, UnknownPath
 from tests.repositories.models import AUTHORS, Author, Book, Copy, Shelf
 from tests.statements import Statements
 
@@ -215,3 +215,24 @@ async def test_at_names_the_row_of_an_object(scope: None) -> None:
     assert [found.label for found in await QuerySet(Shelf).at(shelf).all()] == ["second"]
     copy = await QuerySet(Copy).get(id=2)
     assert await QuerySet(Copy).at(copy).count() == 1
+
+
+async def test_a_part_of_a_column_is_a_value_like_any_other(scope: None) -> None:
+    """It is shown, grouped by, ordered by, and named by F; behind a relation too."""
+    shelves = QuerySet(Shelf).order_by("since__year", "room")
+    assert await shelves.values_list("since__year", flat=True) == [2020, 2020, 2021]
+    groups = QuerySet(Copy).values("shelf__since__year").annotate(n=Count("*")).order_by("shelf__since__year")
+    assert await groups.values_list("shelf__since__year", "n") == [(2020, 2), (2021, 1), (None, 1)]
+    assert await QuerySet(Shelf).filter(since__month=F("since__day")).count() == 3
+    with pytest.raises(UnknownPath, match=r'Shelf.since has no "yeer".*Did you mean "year"'):
+        QuerySet(Shelf).values("since__yeer")
+
+
+async def test_a_value_of_another_type_is_refused_at_once(scope: None) -> None:
+    """PostgreSQL would raise, and SQLite would find nothing; the error names both types."""
+    with pytest.raises(ValueError, match="since__date is compared with date, not with str"):
+        QuerySet(Shelf).filter(since__date="2020-01-01")
+    with pytest.raises(ValueError, match="rank is compared with int or float or Decimal, not with str"):
+        QuerySet(Author).filter(rank__in=[1, "2"])
+    with pytest.raises(ValueError, match='"gt" cannot compare with None'):
+        QuerySet(Author).filter(rank__gt=None)

@@ -141,7 +141,7 @@ async def test_an_order_does_not_find_out_what_is_out_of_reach(reader: None) -> 
 async def test_what_a_write_returns_is_narrowed(reader: None) -> None:
     """As it would be read."""
     read, here = read_of(Book, BookRead), QuerySet(Book).filter(id=3)
-    written = await Repository(Book).update_rows({"title": "New"}, read, here.conditions)
+    written = await Repository(Book).update_rows({"title": "New"}, read, here.where())
     assert written is not None
     assert written.instance == BookRead(id=3, author=None, chapters=[])
     copy = await Repository(Copy).insert_row({"book_id": 3}, read_of(Copy, CopyRead))

@@ -13,11 +13,12 @@ import ipaddress
 import timeit
 import uuid
 import weakref
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AnyUrl, BaseModel
 from sqlalchemy import (
     CHAR,
     JSON,
@@ -54,9 +55,9 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column, registry
 
-from fastapix5.db import get_engine, session_scope, translate
+from fastapix5.db import get_engine, get_session, session_scope, translate
 from fastapix5.exceptions import IntegrityViolation, LengthViolation, RangeViolation, TypeViolation
-from fastapix5.repositories import Repository
+from fastapix5.repositories import QuerySet, Repository
 from fastapix5.repositories.storing import storable, storable_rows, stored_columns
 from tests.conftest import on_postgresql
 
@@ -150,7 +151,7 @@ CASES: dict[str, Case] = {
     "String(5)": Case(
         String(5),
         ["", "abcde", " a ", "äöüß€", "\U0001f600" * 5, "\n"],
-        [(Size.LARGE, "l")],
+        [(Size.LARGE, "l"), (AnyUrl("a:b"), "a:b")],
         {LengthViolation: ["abcdef", "\U0001f600" * 6, "x" * 10_000], TypeViolation: NO_TEXT},
         {LengthViolation: ["abcde "]},
     ),
@@ -205,13 +206,16 @@ CASES: dict[str, Case] = {
         {TypeViolation: ["09:30", 0, NAIVE.date(), dt.timedelta(1), {}, object]},
         {TypeViolation: [NAIVE, AWARE, dt.time(9, tzinfo=dt.UTC)]},
     ),
+    "Time(timezone=True)": Case(
+        Time(timezone=True), [dt.time(9, 30, tzinfo=dt.UTC), dt.time(20, tzinfo=EAST.tzinfo)], [], {TypeViolation: [dt.time(9), "09:30", 0, {}]}, {TypeViolation: [AWARE]}
+    ),
     "DateTime": Case(
         DateTime(), [NAIVE, dt.datetime.min, dt.datetime.max], [(NAIVE.date(), dt.datetime(2020, 1, 31))],
         {TypeViolation: ["2020-01-31T09:30:00", 0, 1.5, dt.time(9), dt.timedelta(1), AWARE, EAST, {}, object]},
     ),
     "DateTime(timezone=True)": Case(
         DateTime(timezone=True),
-        [AWARE, EAST, dt.datetime(2, 1, 1, tzinfo=dt.UTC), dt.datetime(9998, 12, 31, tzinfo=dt.UTC)],
+        [AWARE, EAST, dt.datetime(1, 1, 3, tzinfo=dt.UTC), dt.datetime(9999, 12, 30, tzinfo=dt.UTC)],
         [(NAIVE, NAIVE.astimezone()), (NAIVE.date(), dt.datetime(2020, 1, 31).astimezone())],
         {TypeViolation: ["2020-01-31T09:30:00Z", 0, 1.5, dt.time(9), dt.timedelta(1), {}, object]},
         {RangeViolation: [dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC), dt.datetime.max]},
@@ -255,9 +259,6 @@ ON_POSTGRESQL: dict[str, Case] = {
     "JSONB": Case(
         pg.JSONB(), [{}, [], "x", 1, {"a": [1, None]}], [({1: AWARE.date()}, {"1": "2020-01-31"})],
         {TypeViolation: [NAN, {"a": [INF]}, object, "a\0", {"a\0": 1}, "\ud800"]},
-    ),
-    "Time(timezone=True)": Case(
-        Time(timezone=True), [dt.time(9, 30, tzinfo=dt.UTC)], [], {TypeViolation: [dt.time(9), "09:30", 0, {}]}, {TypeViolation: [AWARE]}
     ),
     "ARRAY of Integer": Case(
         pg.ARRAY(Integer), [[], [1, None, -(2**31)], [[1, 2], [3, 4]], [[[1]]]], [((1, 2), [1, 2]), ([True, 2.0], [1, 2])],
@@ -568,3 +569,81 @@ async def test_a_repository_refuses_on_both_engines_alike(
         assert await repository.objects.count() == 1
         found = await repository.objects.get(id=1)
         assert (found.word, found.small, found.settings) == ("abc", 5, Settings())
+
+
+Given = dict[str, Any]
+
+
+async def _create(rows: QuerySet[Row], values: Given) -> None:
+    await rows.create(id=2, **values)
+
+
+async def _get_or_create(rows: QuerySet[Row], values: Given) -> None:
+    await rows.get_or_create(id=2, defaults=values)
+
+
+async def _update_or_create(rows: QuerySet[Row], values: Given) -> None:
+    await rows.update_or_create(id=1, defaults=values)
+
+
+async def _update(rows: QuerySet[Row], values: Given) -> None:
+    await rows.filter(id=1).update(**values)
+
+
+async def _bulk_create(rows: QuerySet[Row], values: Given) -> None:
+    await rows.bulk_create([{"id": 2, "known": "a"}, {"id": 3, **values}])
+
+
+async def _bulk_create_of_objects(rows: QuerySet[Row], values: Given) -> None:
+    await rows.bulk_create([Row(id=2), Row(id=3, **values)])
+
+
+async def _bulk_update(rows: QuerySet[Row], values: Given) -> None:
+    row = await rows.get(id=1)
+    for name, value in values.items():
+        setattr(row, name, value)
+    try:
+        await rows.bulk_update([row], list(values))
+    finally:
+        get_session().expunge(row)
+
+
+async def _upsert(rows: QuerySet[Row], values: Given) -> None:
+    await rows.upsert({"id": 1, **values}, unique_fields=["id"])
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize(
+    "write",
+    [_create, _get_or_create, _update_or_create, _update, _bulk_create, _bulk_create_of_objects, _bulk_update, _upsert],
+    ids=lambda write: str(write.__name__).strip("_"),
+)
+async def test_every_write_of_a_queryset_refuses_alike(
+    write: Callable[[QuerySet[Row], Given], Awaitable[None]],
+) -> None:
+    """Before anything is written, on both engines."""
+    different = []
+    async with session_scope():
+        repository = Repository(Row)
+        await repository.create({"id": 1, "word": "abc", "small": 5})
+        for name, value, kind in BAD:
+            with pytest.raises(IntegrityViolation) as caught:
+                await write(repository.objects, {name: value})
+            violation = caught.value
+            found = type(violation), violation.constraint, violation.table, violation.fields
+            if found != (kind, None, "stored_row", (name,)):
+                different.append((name, value, kind, found))
+        assert [(row.id, row.word, row.small) for row in await repository.objects.all()] == [(1, "abc", 5)]
+    assert different == []
+
+
+@pytest.mark.usefixtures("rows")
+async def test_null_in_json_is_sqls_by_every_write() -> None:
+    """So ``isnull`` finds it; JSON's own null is ``JSON.NULL``."""
+    async with session_scope():
+        rows = Repository(Row).objects
+        await rows.bulk_create([{"id": 1, "data": None}, {"id": 2, "data": {"a": 1}}, {"id": 3}])
+        await rows.bulk_create([Row(id=4, data=None), Row(id=5, data={"a": None})])
+        await rows.upsert({"id": 6, "data": None}, unique_fields=["id"])
+        await rows.filter(id=2).update(data=None)
+        assert await rows.filter(data__isnull=True).order_by("id").values_list("id", flat=True) == [1, 2, 3, 4, 6]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeAlias
 
 import pytest
 from sqlalchemy import Connection, insert, literal, select, text
@@ -75,13 +75,19 @@ def contains(found: str, part: str) -> bool:
     return part in found
 
 
-FINDS = {
+Test: TypeAlias = Callable[[str, str], bool]
+FINDS: dict[str, Test] = {
     "contains": contains,
     "startswith": str.startswith,
     "endswith": str.endswith,
     "exact": str.__eq__,
 }
-FOLDING = {"icontains": contains, "istartswith": str.startswith, "iendswith": str.endswith, "iexact": str.__eq__}
+FOLDING: dict[str, Test] = {
+    "icontains": contains,
+    "istartswith": str.startswith,
+    "iendswith": str.endswith,
+    "iexact": str.__eq__,
+}
 
 
 def create(connection: Connection) -> None:
@@ -155,6 +161,19 @@ async def test_lookups_with_i_fold_unicode_where_the_database_does_not(plain_wor
     async with get_engine().connect() as connection:
         assert (await connection.execute(text("SELECT lower('Ä')"))).scalar() == "Ä"
     await check_folding()
+
+
+@pytest.mark.parametrize("url", ["sqlite_url", "plain_locale_url"])
+async def test_lookups_with_i_fold_unicode_on_an_engine_of_ones_own(url: str, request: pytest.FixtureRequest) -> None:
+    """It gets on its connections what ours have."""
+    engine = create_async_engine(request.getfixturevalue(url))
+    async with engine.begin() as connection:
+        await connection.run_sync(create)
+    with override_settings(DATABASES={"default": engine}):
+        async with session_scope():
+            await check_folding()
+        await dispose_engines()
+    await engine.dispose()
 
 
 async def test_a_value_may_be_a_column(words: None) -> None:

@@ -545,3 +545,37 @@ async def test_an_insert_may_follow_rows_with_keys_of_their_own(scope: None) -> 
     """As the library's rows are."""
     await get_session().execute(insert(Tag), [{"id": 50, "word": "given"}])
     assert (await Repository(Tag).create({"word": "made"})).id > 3
+
+
+async def test_a_version_that_is_given_is_compared(scope: None) -> None:
+    """And never written."""
+    draft = await Repository(Draft).create({"body": "a"})
+    updated = await Repository(Draft).update(draft, {"body": "b", "version": 1})
+    assert (updated.body, updated.version) == ("b", 2)
+    with pytest.raises(StaleVersion):
+        await Repository(Draft).update(draft, {"body": "c", "version": 1})
+    assert (await QuerySet(Draft).get()).body == "b"
+
+
+async def test_what_the_database_computes_is_not_written(scope: None) -> None:
+    """Computed columns, expressions and hybrids; the primary key has a name of its own."""
+    for model, values in (
+        (Defaults, {"doubled": 2}),
+        (Book, {"title": "x", "chapter_count": 2}),
+        (Author, {"label": "x"}),
+    ):
+        with pytest.raises(TypeError, match="is computed"):
+            await Repository[Any](model).create(values)
+    author = await Repository(Author).create({"pk": 70, "name": "Eve"})
+    with pytest.raises(TypeError, match="is computed"):
+        await Repository(Author).update(author, {"label": "x"})
+    shelf = await Repository(Shelf).create({"pk": ("z", SINCE)})
+    assert (author.id, shelf.room, shelf.since) == (70, "z", SINCE)
+
+
+async def test_an_object_that_was_flushed_has_all_its_values(scope: None) -> None:
+    """Those too that the database computed."""
+    created = await Repository(Defaults).create({"number": 2})
+    created.word = "other"
+    updated = await Repository(Defaults).update(created, {"number": 3})
+    assert (updated.number, updated.doubled, updated.word, updated.touched) == (3, 6, "other", 99)
