@@ -25,7 +25,18 @@ DEFAULT = "default"
 class Scope:
     """The sessions of one stretch of code; see ``session_scope``."""
 
-    __slots__ = ("access", "given", "is_over", "later", "options", "outer", "outer_access", "sessions", "using")
+    __slots__ = (
+        "access",
+        "given",
+        "is_open",
+        "is_over",
+        "later",
+        "options",
+        "outer",
+        "outer_access",
+        "sessions",
+        "using",
+    )
 
     def __init__(self, using: str | AsyncSession | None, access: Access | None, options: dict[str, Any]) -> None:
         self.using = using if isinstance(using, str) else DEFAULT
@@ -34,12 +45,15 @@ class Scope:
         self.options = options
         self.sessions: dict[str, AsyncSession] = {}
         self.later: set[asyncio.Future[Any]] = set()
+        self.is_open = False
         self.is_over = False
         self.outer: Scope | None = None
         self.outer_access: Access | None = None
 
     async def __aenter__(self) -> Self:
-        self.is_over = False
+        if self.is_open:
+            raise RuntimeError("This session scope is open already: write session_scope() anew for each block.")
+        self.is_open, self.is_over = True, False
         self.outer, self.outer_access = _current.get(), current_access.get()
         if self.given is not None:
             self.given.info.setdefault(KEY, Work(self.using, is_ours=False))
@@ -81,7 +95,7 @@ class Scope:
         return session
 
     async def _close(self) -> None:
-        self.is_over = True
+        self.is_open, self.is_over = False, True
         while self.sessions:
             _, session = self.sessions.popitem()
             work = work_of(session)

@@ -7,7 +7,8 @@ import functools
 import inspect
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
@@ -217,6 +218,17 @@ def atomic(
 def in_atomic(using: str = DEFAULT) -> bool:
     """Whether this scope's session has an open transaction."""
     return bool(work_of(get_session(using)).frames)
+
+
+@asynccontextmanager
+async def ended_by_errors(using: str = DEFAULT) -> AsyncIterator[None]:
+    """Have an error end the open block as a whole, also where it is caught inside: what was written must not stay."""
+    frame = work_of(get_session(using)).frames[-1]
+    try:
+        yield
+    except BaseException:
+        frame.broken = True
+        raise
 
 
 def on_commit(callback: Callback, using: str = DEFAULT) -> Awaitable[None]:

@@ -10,7 +10,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, false, func, inspect, literal_column, not_, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    SQLColumnExpression,
+    and_,
+    false,
+    func,
+    inspect,
+    literal_column,
+    not_,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.sql.util import ClauseAdapter
@@ -67,7 +79,7 @@ class Q:
         return f"{'~' if self.negated else ''}Q({inner})"
 
 
-Condition: TypeAlias = Q | ColumnElement[bool]
+Condition: TypeAlias = Q | SQLColumnExpression[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +197,16 @@ def leaves(condition: Condition) -> Iterator[tuple[str, Any]]:
             yield from leaves(child)
 
 
+def annotation_in(name: str, named: Iterable[str]) -> str | None:
+    """The annotation that ``name`` begins with, which may have a double underscore of its own."""
+    found = [known for known in named if name == known or name.startswith(f"{known}__")]
+    return max(found, key=len, default=None)
+
+
 def _lookup_of(name: str, model: type[Any], named: Collection[str]) -> Path:
-    first, *rest = name.split("__")
-    if first in named:
+    first = annotation_in(name, named)
+    if first is not None:
+        rest = name[len(first) :].split("__")[1:]
         column_type = named[first].type if isinstance(named, Mapping) else NULLTYPE
         transforms, lookup = resolve_lookup(rest, first, name, column_type)
         return Path((), first, transforms, lookup)
@@ -237,7 +256,9 @@ def _tree(condition: Condition | tuple[str, Any], ground: Ground) -> _Tree:
             children = tuple(child for child in children if not _says_nothing(child)) or children
         return _Node(condition.connector, condition.negated, tuple(_tree(child, ground) for child in children))
     if not isinstance(condition, tuple):
-        return adapted(condition, ground.entity)
+        # An attribute of the model is a condition too.
+        element: Any = condition.__clause_element__() if hasattr(condition, "__clause_element__") else condition
+        return adapted(element, ground.entity)
     name, value = condition
     value = _value(value, ground.entity)
     path = _lookup_of(name, inspect(ground.entity).mapper.class_, ground.named)

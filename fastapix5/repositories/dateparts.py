@@ -37,33 +37,32 @@ def number(part: str) -> Make:
     """What gives year, month, day, hour, minute or second, which is a whole number, of a column."""
 
     def make(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        found = extract(part, in_utc(column))
-        return Either(func.floor(found) if part == "second" else found, _digits(column, part), Integer())
+        return Either(_part(part, column), _digits(column, part), Integer())
 
     return make
 
 
 def quarter(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The quarter, from 1."""
-    return Either(extract("quarter", in_utc(column)), (_digits(column, "month") + _sql("2")) // _sql("3"), Integer())
+    return Either(_part("quarter", column), (_digits(column, "month") + _sql("2")) // _sql("3"), Integer())
 
 
 def week(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The ISO week."""
     thursday = func.date(_day(column), _sql("'-3 days'"), _sql("'weekday 4'"))
     of_year = cast(func.strftime(_sql("'%j'"), thursday), Integer)
-    return Either(extract("week", in_utc(column)), (of_year - _sql("1")) // _sql("7") + _sql("1"), Integer())
+    return Either(_part("week", column), (of_year - _sql("1")) // _sql("7") + _sql("1"), Integer())
 
 
 def week_day(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The day of the week, Sunday being 1."""
-    return Either(extract("dow", in_utc(column)) + _sql("1"), _weekday(column) + _sql("1"), Integer())
+    return Either(_part("dow", column) + _sql("1"), _weekday(column) + _sql("1"), Integer())
 
 
 def iso_week_day(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """The day of the week, Monday being 1."""
     from_monday = (_weekday(column) + _sql("6")) % _sql("7") + _sql("1")
-    return Either(extract("isodow", in_utc(column)), from_monday, Integer())
+    return Either(_part("isodow", column), from_monday, Integer())
 
 
 def date(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -88,6 +87,12 @@ def in_utc(column: ColumnElement[Any]) -> ColumnElement[Any]:
     if not getattr(bare, "timezone", False):
         return column
     return func.timezone(_sql("'UTC'"), column, type_=Time() if kind_of(bare) is Kind.TIME else DateTime())
+
+
+def _part(part: str, column: Any) -> ColumnElement[int]:
+    """A part on PostgreSQL, which extracts numbers with a fraction."""
+    found = extract(part, in_utc(column))
+    return cast(func.floor(found) if part == "second" else found, Integer)
 
 
 def _digits(column: ColumnElement[Any], part: str) -> ColumnElement[int]:

@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 
 from fastapix5.models import not_deleted
 from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
-from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, leaves, to_sql
+from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, annotation_in, leaves, to_sql
 from fastapix5.repositories.expressions import Expression, Ordering
 from fastapix5.repositories.loading import Loading
 from fastapix5.repositories.policies import policy_condition, related_condition
@@ -198,9 +198,21 @@ class Description(Generic[M, R]):
         of_groups = {annotation.name for annotation in self.annotations if annotation.of_groups}
         for name, value in leaves(condition) if of_groups else ():
             names = [name, *(value.names() if isinstance(value, Expression) else ())]
-            if of_groups.intersection(found.split("__")[0] for found in names):
+            if any(annotation_in(found, of_groups) for found in names):
                 return True
         return False
+
+    def _check_order(self, columns: Mapping[str, Any]) -> None:
+        """Refuse an order of distinct rows that PostgreSQL would refuse, and SQLite would answer somehow.
+
+        Raises:
+            ValueError: Rows are ordered by what they do not show, or do not begin with what makes them distinct.
+        """
+        by = [ordering.by for ordering in self.ordering]
+        if self.unique == () and not all(isinstance(name, str) and name in columns for name in by):
+            raise ValueError("Distinct values are ordered by what they show: name it in values(), or in order_by().")
+        if self.unique and by and set(by[: len(self.unique)]) != set(self.unique):
+            raise ValueError(f"distinct{self.unique}: the order begins with the same names.")
 
     def _distinct(self, statement: Select[Any], names: RowNames) -> Select[Any]:
         columns = [names(name) for name in self.unique or ()]
@@ -247,6 +259,7 @@ class Description(Generic[M, R]):
     def _rows(self, labels: Mapping[str, Any] | None = None) -> Select[Any]:
         statement = select(self.model).where(*self.where()).order_by(*self.order(labels))
         if self.unique:
+            self._check_order({})
             statement = self._distinct(statement, self._names())
         return self.cut(statement)
 
@@ -274,6 +287,7 @@ class Description(Generic[M, R]):
             statement = statement.group_by(*places)
         if groups is not None and (having := self.having()):
             statement = statement.having(*having)
+        self._check_order(columns)
         statement = statement.order_by(*(entry for item in self.ordering for entry in self._ends(item, names, columns)))
         if self.unique is not None:
             statement = self._distinct(statement, names)

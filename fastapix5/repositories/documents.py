@@ -349,7 +349,8 @@ def _json_extract(found: Inside) -> ColumnElement[Any]:
 
 
 def _sqlite_path(found: Inside) -> ColumnElement[str]:
-    steps = (f"[{step}]" if isinstance(step, int) else f'."{step}"' for step in found.path)
+    # SQLite compares a key with the text of the document, in which JSON has escaped it.
+    steps = (f"[{step}]" if isinstance(step, int) else f".{json.dumps(step)}" for step in found.path)
     return literal("$" + "".join(steps), String())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -223,6 +223,25 @@ class Aggregate(Expression):
     ) -> Any:
         found = function(distinct(column) if self.distinct else column)
         return found if where is None else found.filter(where)
+
+
+def named_aggregates(aggregates: Iterable[Aggregate], named: Mapping[str, Any]) -> dict[str, Any]:
+    """All of them by name; those without one are called after what they are over: ``books__count``.
+
+    Raises:
+        TypeError: One is no aggregate, or over more than a name.
+        ValueError: Two have one name.
+    """
+    found: dict[str, Any] = {}
+    for aggregate in aggregates:
+        kind = type(aggregate).__name__
+        if not isinstance(aggregate, Aggregate) or not isinstance(aggregate.over, str) or aggregate.over == "*":
+            raise TypeError(f"{kind} needs a name here: write name={kind}(...).")
+        name = f"{aggregate.over}__{kind.lower()}"
+        if name in found or name in named:
+            raise ValueError(f"{name} is there twice: name one of them.")
+        found[name] = aggregate
+    return {**found, **named}
 
 
 class Count(Aggregate):

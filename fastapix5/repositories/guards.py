@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapper
 
 from fastapix5.db.errors import translated
 from fastapix5.db.sessions import execute, get_session
-from fastapix5.db.transactions import atomic, in_atomic
+from fastapix5.db.transactions import atomic, ended_by_errors, in_atomic
 from fastapix5.db.work import work_of
 from fastapix5.exceptions import ForeignKeyViolation, RowPolicyViolation
 from fastapix5.repositories.policies import policy_condition
@@ -57,13 +57,15 @@ class Guard(Generic[M]):
 
         Args:
             directly: Whether one statement does all there is to do; a row policy is checked by a second one.
-            savepoint: Whether what a check refuses is taken back in a transaction that goes on. Without, whoever opened
-                the transaction has to end it with the error.
+            savepoint: Whether what a check refuses is taken back in a transaction that goes on. Without, an error ends the
+                transaction, also where it is caught inside.
             checks: Whether more than the row policy is checked after the write.
         """
         checked = checks or self.policy is not None
         if in_atomic(self.alias):
-            return atomic(self.alias) if checked and savepoint else nullcontext()
+            if not savepoint:
+                return ended_by_errors(self.alias)
+            return atomic(self.alias) if checked else nullcontext()
         return atomic(self.alias) if checked or not directly else nullcontext()
 
     def all_or_nothing(self) -> Any:

@@ -80,6 +80,9 @@ VALUES: Mapping[Kind, tuple[type[Any], ...]] = {
     Kind.BINARY: (bytes, bytearray, memoryview),
 }
 
+# Subclasses that are none to a database.
+BUT: Mapping[Kind, type[Any]] = {Kind.DATE: dt.datetime, Kind.INTEGER: bool, Kind.NUMBER: bool}
+
 
 def check_type(column_type: TypeEngine[Any], value: Any, where: str) -> None:
     """Refuse a value that a column cannot hold: one engine would raise, and the other find nothing.
@@ -92,7 +95,9 @@ def check_type(column_type: TypeEngine[Any], value: Any, where: str) -> None:
         return
     kind = kind_of(column_type)
     known = VALUES.get(kind)
-    if known is None or (isinstance(value, known) and not (kind is Kind.DATE and isinstance(value, dt.datetime))):
+    if known is None or (isinstance(value, known) and not isinstance(value, BUT.get(kind, ()))):
+        if kind is Kind.DATETIME and value.tzinfo is not None and not plain(column_type).timezone:
+            raise ValueError(f"{where} has no time zone: it is compared with datetime that has none.")
         return
     expected = " or ".join(found.__name__ for found in known)
     raise ValueError(f"{where} is compared with {expected}, not with {type(value).__name__}.")

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, overload
 
+from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.repositories import bulk, changing, finding, upserting
-from fastapix5.repositories.description import M, R
+from fastapix5.repositories.description import Description, M, R
 from fastapix5.repositories.reading import Reading
 from fastapix5.repositories.writer import Writer
+
+# What a class of one's own would break by a method of the same name; the verbs may be extended.
+TAKEN = {name for name in (*vars(Description), *vars(Description)["__annotations__"]) if not name.startswith("_")}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -18,6 +22,14 @@ class QuerySet(Reading[M, R]):
 
     Every method returns a new queryset; a condition given once is kept, whatever follows.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in TAKEN & cls.__dict__.keys():
+            where = f"{cls.__qualname__}.{name}"
+            raise ImproperlyConfigured(
+                where, "Querysets keep something of their own under this name.", "Choose another."
+            )
 
     # What writes. It never commits: who opened the transaction does, and outside one each statement does.
 

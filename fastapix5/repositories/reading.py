@@ -17,7 +17,7 @@ from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured, MultipleObj
 from fastapix5.repositories.conditions import Condition, Q
 from fastapix5.repositories.description import Kind, M, R
 from fastapix5.repositories.explaining import explain
-from fastapix5.repositories.expressions import Expression
+from fastapix5.repositories.expressions import Aggregate, Expression, named_aggregates
 from fastapix5.repositories.reads import Read, list_adapter, loader_options
 from fastapix5.repositories.shaping import Shaping
 from fastapix5.repositories.unflushed import unflushed_kept
@@ -169,20 +169,25 @@ class Reading(Shaping[M, R]):
         rows = await self._execute(select(self.exists_clause()))
         return bool(rows[0][0])
 
-    async def aggregate(self, **aggregates: Expression) -> dict[str, Any]:
+    async def aggregate(self, *aggregates: Aggregate, **named: Expression) -> dict[str, Any]:
         """One value from all rows for each name: ``aggregate(n=Count("*"), mean=Avg("pages"))``.
+
+        Args:
+            aggregates: Aggregates that are called after what they are over: ``Avg("pages")`` is ``pages__avg``.
+            named: Aggregates by name.
 
         Raises:
             UnknownPath: An aggregate names what is not there.
             TypeError: A value is no aggregate.
         """
-        for name, value in aggregates.items():
+        values = named_aggregates(aggregates, named)
+        for name, value in values.items():
             if not isinstance(value, Expression) or not value.aggregates():
                 raise TypeError(f"aggregate({name}=...) takes an aggregate, such as Count, not {value!r}.")
-        if not aggregates:
+        if not values:
             return {}
-        rows = await self._execute(self.aggregate_statement(aggregates))
-        return dict(zip(aggregates, rows[0], strict=False))
+        rows = await self._execute(self.aggregate_statement(values))
+        return dict(zip(values, rows[0], strict=False))
 
     async def as_schema(self, schema: type[S] | Read) -> list[S]:
         """Every row as an instance of ``schema``: only its columns, its relations in a fixed number of statements.

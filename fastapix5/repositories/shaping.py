@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from sqlalchemy import ColumnElement, false
+from sqlalchemy import ColumnElement, SQLColumnExpression, false
 
 from fastapix5.repositories.conditions import Condition, Q, check_names, frozen
 from fastapix5.repositories.description import Annotation, Description, Kind, Lock, M, R, Shown
-from fastapix5.repositories.expressions import Expression, Ordering
+from fastapix5.repositories.expressions import Aggregate, Expression, Ordering, named_aggregates
 from fastapix5.repositories.loading import check_columns
+from fastapix5.repositories.lookups import resolve_value
+from fastapix5.repositories.paths import refuse_many
 from fastapix5.repositories.writes import key_condition
 from fastapix5.schemas import Selection, attribute_names
 
@@ -82,7 +84,7 @@ class Shaping(Description[M, R]):
 
     # In which order
 
-    def order_by(self, *names: str | Expression | Ordering | ColumnElement[Any]) -> Self:
+    def order_by(self, *names: str | Expression | Ordering | SQLColumnExpression[Any]) -> Self:
         """Replace the order: ``"name"``, ``"-name"``, ``"origin__name"``, ``F("name").desc()`` or SQL.
 
         Nulls stand last ascending and first descending, on every database, unless ``F(...).asc(nulls_first=True)``
@@ -109,7 +111,7 @@ class Shaping(Description[M, R]):
             ends = [Ordering("pk")]
         return replace(self, ordering=(*self.ordering, *ends))
 
-    def _ordering(self, given: str | Expression | Ordering | ColumnElement[Any]) -> Ordering:
+    def _ordering(self, given: Any) -> Ordering:
         ordering = given if isinstance(given, Ordering) else Ordering(given)
         if isinstance(given, str) and given.startswith("-"):
             ordering = Ordering(given[1:], descending=True)
@@ -183,35 +185,33 @@ class Shaping(Description[M, R]):
 
     # Values
 
-    def annotate(self, **values: Expression | ColumnElement[Any]) -> Self:
+    def annotate(self, *aggregates: Aggregate, **values: Expression | SQLColumnExpression[Any]) -> Self:
         """Add a computed value to each row: ``annotate(n=Count("books"))``. Objects get it as an attribute.
 
         After ``values()``, an aggregate groups the rows by what is shown.
+
+        Args:
+            aggregates: Aggregates that are called after what they are over: ``Count("books")`` is ``books__count``.
+            values: Expressions, aggregates and SQL by name.
 
         Raises:
             UnknownPath: An expression names what is not there.
             ValueError: A name is the model's already, or begins with an underscore.
         """
         found = self
-        for name, value in values.items():
-            if (
-                name in attribute_names(self.mapper)
-                or name == "pk"
-                or hasattr(self.model, name)
-                or name.startswith("_")
-            ):
+        for name, value in named_aggregates(aggregates, values).items():
+            if name in (*attribute_names(self.mapper), "pk") or hasattr(self.model, name):
                 raise ValueError(f"{self.model.__name__} has an attribute {name!r}: annotate under another name.")
-            if (
-                not isinstance(value, Expression)
-                and not hasattr(value, "__clause_element__")
-                and not isinstance(value, ColumnElement)
-            ):
-                raise TypeError(f"annotate({name}=...) takes an expression, an aggregate or SQL, not {value!r}.")
+            if name.startswith("_"):
+                raise ValueError(f"annotate({name}=...): a name begins with a letter.")
             found = found._annotated(name, value)
         return found
 
     def _annotated(self, name: str, value: Any) -> Self:
-        expression = value if isinstance(value, (Expression, ColumnElement)) else value.__clause_element__()
+        expression = value.__clause_element__() if hasattr(value, "__clause_element__") else value
+        if not isinstance(expression, (Expression, ColumnElement)):
+            raise TypeError(f"annotate({name}=...) takes an expression, an aggregate or SQL, not {value!r}.")
+        self._check_expression(expression)
         shown, of_groups = self.shown, False
         if not self.shows_objects:
             names = tuple(known for known in self.value_names() if known != name)
@@ -221,9 +221,16 @@ class Shaping(Description[M, R]):
             groups = names if shown.groups is None and of_groups else shown.groups
             shown = Shown(shown.kind, (*names, name), groups)
         kept = tuple(known for known in self.annotations if known.name != name)
-        found = replace(self, annotations=(*kept, Annotation(name, expression, of_groups)), shown=shown)
-        found.find(name)
-        return found
+        return replace(self, annotations=(*kept, Annotation(name, expression, of_groups)), shown=shown)
+
+    def _check_expression(self, expression: Expression | ColumnElement[Any]) -> None:
+        """Resolve the names in an expression, without making its SQL."""
+        known = self.annotation_names()
+        for name in expression.names() if isinstance(expression, Expression) else ():
+            if name not in known:
+                relations, _, _ = resolve_value(self.model, name)
+                if not expression.aggregates():
+                    refuse_many("one value of each row", self.model, name, relations)
 
     def _is_of_group(self, value: Any) -> bool:
         if not isinstance(value, Expression):

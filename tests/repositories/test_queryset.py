@@ -15,8 +15,8 @@ from fastapix5.exceptions import (
     RangeViolation,
     ScopeRequired,
 )
-from fastapix5.repositories import Count, F, QuerySet, UnknownPath
-from tests.repositories.models import AUTHORS, Author, Book, Copy, Shelf
+from fastapix5.repositories import Avg, Count, F, QuerySet, UnknownPath
+from tests.repositories.models import AUTHORS, Author, Book, Copy, Defaults, Shelf
 from tests.statements import Statements
 
 pytestmark = pytest.mark.anyio
@@ -236,3 +236,39 @@ async def test_a_value_of_another_type_is_refused_at_once(scope: None) -> None:
         QuerySet(Author).filter(rank__in=[1, "2"])
     with pytest.raises(ValueError, match='"gt" cannot compare with None'):
         QuerySet(Author).filter(rank__gt=None)
+
+
+async def test_an_aggregate_without_a_name_is_called_after_what_it_is_over(scope: None) -> None:
+    """As in Django: the name, and the aggregate's own; rows and expressions need one that is given."""
+    assert await QuerySet(Book).aggregate(Avg("pages"), n=Count("*")) == {"pages__avg": 137.5, "n": 5}
+    authors = QuerySet(Author).annotate(Count("books")).filter(books__count__gt=1)
+    assert [(author.id, author.books__count) for author in await authors] == [(1, 2)]
+    with pytest.raises(TypeError, match=r"Count needs a name here: write name=Count\(...\)"):
+        await QuerySet(Book).aggregate(Count("*"))
+
+
+async def test_distinct_values_are_ordered_by_what_they_show(scope: None) -> None:
+    """PostgreSQL would refuse another order, and SQLite answer somehow."""
+    titles = QuerySet(Book).values_list("title", flat=True).distinct()
+    assert await titles.order_by("-title") == ["Gamma", "Delta", "Beta", "Alpha"]
+    with pytest.raises(ValueError, match="ordered by what they show"):
+        await titles.order_by("pages")
+
+
+async def test_an_attribute_of_the_model_is_a_condition_and_an_order(scope: None) -> None:
+    """SQLAlchemy's expressions are welcome wherever a condition stands; on a relation too."""
+    assert await QuerySet(Defaults).filter(Defaults.number > 3).order_by(Defaults.id.desc()).count() == 0
+    assert await QuerySet(Author).filter(Author.rank == 3).order_by(Author.id).values_list("id", flat=True) == [1, 5]
+
+
+def test_a_method_of_ones_own_does_not_hide_a_querysets_own_parts() -> None:
+    """The class is refused when it is made; verbs may be extended."""
+    with pytest.raises(ImproperlyConfigured, match=r"Shelves\.unique: Querysets keep something"):
+
+        class Shelves(QuerySet[Shelf]):
+            def unique(self) -> None:  # type: ignore[override]
+                """Not this name."""
+
+    class Others(QuerySet[Shelf]):
+        async def first(self) -> Shelf | None:
+            return await super().first()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,31 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fastapix5.access import Access
-from fastapix5.db import get_engine, session_scope
-from fastapix5.exceptions import AccessRequired, DoesNotExist, StaleVersion
+from fastapix5.db import atomic, get_engine, session_scope
+from fastapix5.exceptions import (
+    AccessRequired,
+    DoesNotExist,
+    MultipleObjectsReturned,
+    RowPolicyViolation,
+    StaleVersion,
+    TransactionAborted,
+)
 from fastapix5.models import IntModel, Model, SoftDeleteMixin, VersionMixin
-from fastapix5.repositories import Condition, Count, F, Min, Q, QuerySet, Repository, register_policy, unrestricted
+from fastapix5.repositories import (
+    Condition,
+    Count,
+    F,
+    Min,
+    Q,
+    QuerySet,
+    Read,
+    Repository,
+    register_policy,
+    unrestricted,
+)
+from fastapix5.schemas import select_for
 from tests.models.sqlmodels import SQLModelTeam
-from tests.repositories.models import AUTHORS, Author, Book, Box
+from tests.repositories.models import AUTHORS, Author, Book, Box, Copy, Defaults, Shelf
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +62,8 @@ class ReviewNote(VersionMixin, IntModel):
 
 class ReviewPage(SoftDeleteMixin, IntModel):
     __tablename__ = "review_page"
+
+    at: Mapped[dt.datetime | None]
 
 
 def keeps_even(access: Access) -> Condition:
@@ -275,3 +297,51 @@ async def test_nobody_hides_a_row_out_of_reach(database: str, listens: bool) -> 
             await pages.delete(page)
         with unrestricted(ReviewPage):
             assert await pages.objects.count() == 1
+
+
+async def test_a_moment_with_a_zone_is_none_without(database: str) -> None:
+    """SQLite would compare the clock's time and forget the zone."""
+    with pytest.raises(ValueError, match="at has no time zone"):
+        QuerySet(ReviewPage).filter(at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)).count_statement()
+
+
+async def test_truth_is_no_number(scope: None) -> None:
+    """PostgreSQL would not compare them, and SQLite would."""
+    with pytest.raises(ValueError, match="id is compared with int or float or Decimal, not with bool"):
+        await QuerySet(Author).filter(id=True)
+    with pytest.raises(ValueError, match="not with bool"):
+        await QuerySet(Shelf).filter(since__year__gt=True)
+
+
+async def test_keys_of_json_are_found_however_json_writes_them(scope: None) -> None:
+    """SQLite compares them as they stand in the document."""
+    note = {"ü": 1, "a\\b": 2, "two\nlines": 3, "d.t": 4}
+    async with atomic():
+        await Repository(Defaults).create({"note": note})
+        for key, value in note.items():
+            assert await QuerySet(Defaults).filter(**{f"note__{key}": value}).count() == 1
+        assert await QuerySet(Defaults).filter(**{"note__\x01": 1}).count() == 0
+
+
+async def test_an_error_that_is_caught_does_not_keep_what_a_single_statement_wrote(library: str) -> None:
+    """The transaction ends with it, so that none is changed."""
+    register_policy(Box, keeps_even, keeps_even, "Test")
+    read = Read(select_for(AuthorName, Box, "test"))
+    boxes = Repository(Box)
+    with pytest.raises(TransactionAborted):
+        async with session_scope(access=READER), atomic():
+            with pytest.raises(RowPolicyViolation):
+                await boxes.insert_row({"id": 201}, read)
+    authors = Read(select_for(AuthorName, Author, "test"))
+    async with session_scope():
+        with pytest.raises(TransactionAborted):
+            async with atomic():
+                with pytest.raises(MultipleObjectsReturned):
+                    await Repository(Author).update_rows({"rank": 77}, authors, [Author.id > 0])
+        with pytest.raises(TransactionAborted):
+            async with atomic():
+                with pytest.raises(MultipleObjectsReturned):
+                    await Repository(Copy).delete_rows([Copy.id > 0])
+        assert await boxes.objects.count() == 0
+        assert await QuerySet(Author).filter(rank=77).count() == 0
+        assert await QuerySet(Copy).count() == 4
