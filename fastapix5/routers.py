@@ -61,7 +61,7 @@ class PlanRouter(APIRouter):
             include_in_schema=include_in_schema,
         )
         self._plans: dict[Place, RoutePlan] = {}
-        self._index = Index(self)
+        self._made = Index(self)
 
     @property
     def plans(self) -> tuple[RoutePlan, ...]:
@@ -77,12 +77,12 @@ class PlanRouter(APIRouter):
         plans = resource.walk()
         self._plans |= check_routes(plans, self._plans)
         ordered = sorted(plans, key=lambda plan: (static_first(plan.path), anonymous(plan.path)))
-        known = self._index if self._index.is_of(self) else None
+        known = self._made if self._made.is_of(self) else None
         self.routes.extend(ViewSetRoute(plan, self) for plan in ordered)
         self._mark_routes_changed()
         # Not left to the first request; where plain routes came between, it is.
         if known is not None:
-            self._index = Index(self, known)
+            self._made = Index(self, known)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Say whether the inclusion that FastAPI asks about serves a request."""
@@ -117,14 +117,14 @@ class PlanRouter(APIRouter):
         return outer
 
     @property
-    def index(self) -> Index:
+    def _index(self) -> Index:
         """Where the routes are; made again where they are not those that it was made of."""
-        if not self._index.is_of(self):
-            self._index = Index(self)
-        return self._index
+        if not self._made.is_of(self):
+            self._made = Index(self)
+        return self._made
 
     def _inclusion(self, included: _IncludedRouter) -> Inclusion:
-        index, kept = self.index, vars(included)
+        index, kept = self._index, vars(included)
         inclusion: Inclusion | None = kept.get(INCLUSION)
         if inclusion is None or inclusion.index is not index:
             inclusion = kept[INCLUSION] = Inclusion(self, index, included)
@@ -136,7 +136,7 @@ class PlanRouter(APIRouter):
         if id(self) in seen:
             return self._routes_version
         seen.add(id(self))
-        return self._routes_version + sum(run._get_routes_version(seen) for _, run in self.index.others)  # noqa: SLF001
+        return self._routes_version + sum(run._get_routes_version(seen) for _, run in self._index.others)  # noqa: SLF001
 
 
 class Entry(NamedTuple):
