@@ -9,6 +9,7 @@ Error:
     ├── SessionInUse                 two tasks at one session, or in one transaction
     ├── UnflushedChanges             a scope ends with changes that were never written
     ├── OpenTransaction              a scope that ends inside atomic
+    ├── NotLoaded                    an attribute is read whose value was never loaded, or is no longer known
     ├── TransactionRequired          a lock outside any transaction
     ├── AccessRequired               a policy needs an access and there is none
     ├── CredentialsError             the caller did not show who it is
@@ -159,6 +160,46 @@ class UnflushedChanges(Error):
         return (
             f"The session scope ends with unwritten changes of {', '.join(self.models)}: "
             "make them inside `async with atomic():`, or call `await get_session().flush()`."
+        )
+
+
+class NotLoaded(Error):
+    """An attribute was touched whose value is not there, where nothing can wait for the database.
+
+    Args:
+        model: The model's name.
+        names: The attributes; several where a rollback took them all.
+        key: The row's primary key, as far as it is known.
+        is_relation: Whether the attribute is a relation.
+        is_list: Whether the relation has many objects.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        names: Sequence[str],
+        *,
+        key: Sequence[Any] = (),
+        is_relation: bool = False,
+        is_list: bool = False,
+    ) -> None:
+        super().__init__(model, tuple(names))
+        self.model = model
+        self.names = tuple(names)
+        self.key = tuple(key)
+        self.is_relation = is_relation
+        self.is_list = is_list
+
+    def __str__(self) -> str:
+        what = f"{self.model}.{self.names[0]} is" if len(self.names) == 1 else f"The values of this {self.model} are"
+        if self.is_relation:
+            name = self.names[0]
+            select = "" if self.is_list else f'select_related("{name}") or '
+            return f'{what} not loaded: {select}prefetch_related("{name}") loads it.'
+        key = f"pk={self.key[0] if len(self.key) == 1 else self.key!r}" if self.key else "..."
+        return (
+            f"{what} not loaded: the transaction that used the object was rolled back, or the column was left out."
+            f" Read the row again: `await repository.objects.get({key})`."
         )
 
 

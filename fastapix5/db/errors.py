@@ -121,6 +121,8 @@ def translate(
         deleting: Whether rows were deleted: a foreign key then refuses because other rows need them.
         classes: Further models that may have been written.
     """
+    if isinstance(error, DatabaseError):
+        return None  # It is ours already.
     statement = read_statement(error.statement) if isinstance(error, exc.StatementError) else NO_STATEMENT
     tables = Tables(mapper, classes, statement)
     deleting = deleting or statement.verb == "DELETE"

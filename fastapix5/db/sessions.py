@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Coroutine, Iterator
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from sqlalchemy import Executable, Result
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from fastapix5.access import Access, current_access
 from fastapix5.db.routing import RoutedSession
-from fastapix5.db.work import KEY, Work, work_of
-from fastapix5.exceptions import OpenTransaction, ScopeEnded, ScopeRequired, UnflushedChanges
+from fastapix5.db.work import KEY, Work, mark_failed, work_of
+from fastapix5.exceptions import OpenTransaction, ScopeEnded, ScopeRequired, UnflushedChanges, did_you_mean
 
 T = TypeVar("T")
 
 DEFAULT = "default"
+
+# What SQLAlchemy's session can be told.
+SESSION_OPTIONS = frozenset(inspect.signature(Session).parameters)
 
 
 class Scope:
@@ -76,6 +81,13 @@ class Scope:
             _current.set(self.outer)
             current_access.set(self.outer_access)
             await self._close()
+
+    if not TYPE_CHECKING:  # mypy refuses what these refuse.
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError("Write `async with session_scope():`.")
+
+        def __exit__(self, *_: object) -> None: ...
 
     def get(self, alias: str) -> AsyncSession:
         """Return the session of an alias; ``default`` means the alias that the scope was opened with.
@@ -140,9 +152,20 @@ def session_scope(
         session_options: What ``AsyncSession`` takes, for each session that the scope makes.
 
     Raises:
+        TypeError: An option is none of these.
         UnflushedChanges: On leaving: an object was changed and the change never written.
     """
+    _check_options(session_options)
     return Scope(using, access, session_options)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for name in options:
+        if name not in SESSION_OPTIONS:
+            hint = did_you_mean(name, {"using", "access", *SESSION_OPTIONS})
+            raise TypeError(f'session_scope() has no option "{name}".{hint}')
+    if options.get("autoflush"):
+        raise TypeError("session_scope(autoflush=True): queries never flush. Call `await get_session().flush()`.")
 
 
 def get_session(alias: str = DEFAULT) -> AsyncSession:
@@ -212,7 +235,11 @@ async def execute(
     if isinstance(session.sync_session, RoutedSession):
         return await session.execute(statement, parameters, **options)
     with work_of(session).turn(object()):
-        return await session.execute(statement, parameters, **options)
+        try:
+            return await session.execute(statement, parameters, **options)
+        except DBAPIError:
+            mark_failed(session)
+            raise
 
 
 def release(session: Session) -> None:
@@ -223,7 +250,8 @@ def release(session: Session) -> None:
 
 def _close(session: Session) -> None:
     with work_of(session).turn(checked=False):
-        session.close()
+        # A block that is still open is lost here on purpose.
+        Session.close(session)
 
 
 async def _close_when_idle(session: AsyncSession, work: Work) -> None:

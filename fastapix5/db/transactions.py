@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, cast, overload
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
@@ -71,6 +71,8 @@ class Atomic:
             raise RuntimeError("This atomic block is open already: write atomic() anew for each block.")
         if self.durable and work.frames:
             raise RuntimeError("A durable atomic block cannot stand inside another one.")
+        if work.is_ours:
+            work.get_database()  # An unknown alias is refused here: nothing inside would ask for it.
         with translated(classes=work.classes | work.deleted):
             self._frame = await session.run_sync(_open, self.savepoint)
         know(self._frame)
@@ -99,6 +101,13 @@ class Atomic:
         if error is None:
             raise TransactionAborted
         _raise_translated(error, work)
+
+    if not TYPE_CHECKING:  # mypy refuses what these refuse.
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError("Write `async with atomic():`.")
+
+        def __exit__(self, *_: object) -> None: ...
 
     async def _keep(self, session: AsyncSession, frame: Frame) -> None:
         try:
@@ -135,7 +144,7 @@ def _keep(session: Session, frame: Frame) -> None:
         elif len(work.frames) > 1:
             session.flush()
         else:
-            session.commit()
+            Session.commit(session)  # Our own class refuses it inside a block.
         work.drop(frame)
 
 
@@ -144,8 +153,16 @@ async def _settle(frame: Frame) -> None:
     if frame.work.frames:
         frame.work.frames[-1].callbacks += frame.callbacks
         return
+    first: Exception | None = None
     for callback in frame.callbacks:
-        await _call(callback)
+        try:
+            await _call(callback)
+        except Exception as error:
+            if first is not None:
+                logger.exception("A callback of on_commit failed, after another one.")
+            first = first or error
+    if first is not None:
+        raise first
 
 
 async def _give_up(session: AsyncSession, frame: Frame) -> None:
@@ -166,7 +183,7 @@ def _roll_back(session: Session, frame: Frame) -> None:
             elif outer:
                 outer[-1].broken = True
             else:
-                session.rollback()
+                Session.rollback(session)
         except Exception as error:
             # The connection is lost, and the transaction with it: what the caller should see is why it came here.
             if translate(error) is None and not isinstance(error, DatabaseError):
@@ -234,14 +251,30 @@ async def ended_by_errors(using: str = DEFAULT) -> AsyncIterator[None]:
 def on_commit(callback: Callback, using: str = DEFAULT) -> Awaitable[None]:
     """Have a callback run after the outermost ``atomic`` has committed, or at once where none is open.
 
-    It runs only if everything up to it was kept. Awaiting the result is optional; outside ``atomic`` it waits for an
+    It runs only if everything up to it was kept. Where one of several raises, the others run all the same, and leaving the
+    block raises the first error: what was committed stays. Awaiting the result is optional; outside ``atomic`` it waits for an
     ``async def`` callback, which otherwise ends before the session scope does.
 
     Args:
         callback: A ``def`` or ``async def`` function without arguments.
         using: The database's alias.
+
+    Raises:
+        TypeError: The callback cannot be called; a coroutine is the result of a call.
+        ImproperlyConfigured: There is no such alias.
     """
-    frames = work_of(get_session(using)).frames
+    if not callable(callback):
+        if inspect.iscoroutine(callback):
+            callback.close()  # Else Python warns that nobody awaited it.
+        raise TypeError(
+            "on_commit() takes a function without arguments, not a coroutine: write on_commit(f), not on_commit(f())."
+            if inspect.isawaitable(callback)
+            else f"on_commit() takes a function without arguments, not {callback!r}: write on_commit(f), not on_commit(f())."
+        )
+    work = work_of(get_session(using))
+    frames = work.frames
+    if work.is_ours:
+        work.get_database()
     if frames:
         frames[-1].callbacks.append(callback)
         return _Done()

@@ -205,3 +205,17 @@ def work_of(session: AsyncSession | Session) -> Work:
     """Return what we know of a session."""
     work: Work = session.info[KEY]
     return work
+
+
+def mark_failed(session: AsyncSession | Session) -> None:
+    """Have the innermost open block end with a rollback, also where the database's error is caught inside it.
+
+    PostgreSQL would keep nothing of it; SQLite would.
+    """
+    frames = work_of(session).frames
+    nested = session.get_nested_transaction()
+    if isinstance(session, AsyncSession):
+        nested = session.sync_session.get_nested_transaction()
+    # A savepoint that the caller has made by hand contains the error.
+    if frames and (nested is None or any(frame.savepoint is nested for frame in frames)):
+        frames[-1].broken = True

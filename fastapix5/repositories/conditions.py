@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
     SQLColumnExpression,
     and_,
     false,
@@ -33,6 +34,7 @@ from fastapix5.repositories.expressions import Expression
 from fastapix5.repositories.kinds import is_sql
 from fastapix5.repositories.lookups import Path, resolve, resolve_lookup, resolve_value
 from fastapix5.repositories.paths import Crossed, Reach, attribute_of, column_at
+from fastapix5.repositories.vocabulary import Operand
 from fastapix5.schemas import key_of
 
 AND: Final = "AND"
@@ -47,6 +49,9 @@ class Q:
     Args:
         *conditions: Other ``Q`` objects or SQLAlchemy expressions.
         **lookups: ``field__lookup=value``.
+
+    Raises:
+        TypeError: A condition is something else: ``F("a") == 1`` would be a bool, and hold for every row or none.
     """
 
     __slots__ = ("children", "connector", "negated")
@@ -54,6 +59,8 @@ class Q:
     def __init__(self, *conditions: Condition, **lookups: Any) -> None:
         # An iterator gives its values once, and a Q is read more often.
         kept = ((name, _kept(value)) for name, value in lookups.items())
+        for condition in conditions:
+            check_condition(condition)
         self.children: tuple[Condition | tuple[str, Any], ...] = (*conditions, *kept)
         self.connector = AND
         self.negated = False
@@ -64,6 +71,9 @@ class Q:
         node.connector = connector
         node.negated = negated
         return node
+
+    def __bool__(self) -> bool:
+        return bool(self.children)
 
     def __and__(self, other: Condition) -> Q:
         return self._joined(AND, (self, other))
@@ -146,6 +156,20 @@ def to_sql(conditions: Iterable[Condition], ground: Any) -> ColumnElement[bool]:
     return _sql(_Node(AND, negated=False, children=children), ground)
 
 
+def check_condition(condition: Any) -> None:
+    """Refuse what is neither a ``Q`` nor SQL.
+
+    Raises:
+        TypeError: The error says what was given, and what is taken.
+    """
+    element = condition.__clause_element__() if hasattr(condition, "__clause_element__") else condition
+    if not isinstance(element, (Q, ColumnElement)):
+        given = repr(condition) if condition is None or isinstance(condition, bool) else type(condition).__name__
+        raise TypeError(
+            f"A condition is a Q, an SQLAlchemy expression, or a lookup by name such as pages__gt=5, not {given}."
+        )
+
+
 def frozen(condition: Condition) -> Condition:
     """``condition`` with copies of the lists that its values are, so that it stays what it was."""
     if not isinstance(condition, Q):
@@ -173,6 +197,8 @@ def check_names(condition: Condition, model: type[Any], named: Collection[str] =
     """
     for name, value in leaves(condition):
         path = _lookup_of(name, model, named)
+        if hasattr(value, "check_as_value"):
+            value.check_as_value(name, path)
         if not any(_stands_for_sql(item) for item in _items(value)):
             path.check(value)
         for written in (name for item in _items(value) if isinstance(item, Expression) for name in item.names()):
@@ -256,12 +282,15 @@ def _tree(condition: Condition | tuple[str, Any], ground: Ground) -> _Tree:
             children = tuple(child for child in children if not _says_nothing(child)) or children
         return _Node(condition.connector, condition.negated, tuple(_tree(child, ground) for child in children))
     if not isinstance(condition, tuple):
+        check_condition(condition)
         # An attribute of the model is a condition too.
         element: Any = condition.__clause_element__() if hasattr(condition, "__clause_element__") else condition
         return adapted(element, ground.entity)
     name, value = condition
     value = _value(value, ground.entity)
     path = _lookup_of(name, inspect(ground.entity).mapper.class_, ground.named)
+    if isinstance(value, Select) and path.lookup.operand is Operand.VALUE:
+        value = _unadapted(value.scalar_subquery())
     if path.attribute in ground.named and not path.relations:
         return path.make(ground.named[path.attribute], _resolved(value, ground, ground.crossed))
     leaf = _Leaf(ground.entity, path, value)

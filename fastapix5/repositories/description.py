@@ -19,7 +19,10 @@ from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
 from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, annotation_in, leaves, to_sql
 from fastapix5.repositories.expressions import Expression, Ordering
 from fastapix5.repositories.loading import Loading
+from fastapix5.repositories.lookups import Path, key_names
+from fastapix5.repositories.paths import Reach
 from fastapix5.repositories.policies import policy_condition, related_condition
+from fastapix5.repositories.vocabulary import Operand
 from fastapix5.schemas import Selection, key_of, mapper_of
 
 M = TypeVar("M")
@@ -143,7 +146,28 @@ class Description(Generic[M, R]):
             TypeError: A slice has been taken.
         """
         if self.is_sliced:
-            raise TypeError(f"Cannot {verb} once a slice has been taken.")
+            raise TypeError(f"Cannot {verb} once a slice has been taken: slice last.")
+
+    def check_as_value(self, name: str, path: Path) -> None:
+        """Refuse these rows as the value of a lookup that could make nothing of them.
+
+        Args:
+            name: The lookup, as it is written.
+            path: What it was resolved to.
+
+        Raises:
+            ValueError: They show several values, or may be several where one is taken.
+            TypeError: They are objects of another model than the one whose key is compared.
+        """
+        is_one = self.stop is not None and self.stop - self.start <= 1
+        if path.lookup.operand is Operand.VALUE and not is_one:
+            raise ValueError(f"{name} takes one row: slice the queryset, as in [:1], or write {name}__in.")
+        if not self.shows_objects and sum(self.widths()) > 1 and path.attribute != "pk":
+            raise ValueError(f"{name} takes one value of each row, and the queryset shows {len(self.value_names())}.")
+        owner = path.owner
+        is_key = self.shows_objects and owner is not None and path.attribute in ("pk", *key_names(owner))
+        if owner is not None and is_key and not (issubclass(self.model, owner) or issubclass(owner, self.model)):
+            raise TypeError(f"{name} takes rows of {owner.__name__}, not of {self.model.__name__}.")
 
     # Names
 
@@ -151,15 +175,15 @@ class Description(Generic[M, R]):
         """The names of the annotations."""
         return [annotation.name for annotation in self.annotations]
 
-    def named(self, entity: Any = None) -> dict[str, ColumnElement[Any]]:
-        """The annotations in SQL, on the model or on an alias of it."""
+    def named(self, entity: Any = None, reach: Reach | None = related_condition) -> dict[str, ColumnElement[Any]]:
+        """The annotations in SQL, on the model or on an alias of it; ``reach`` is what narrows related rows."""
         found: dict[str, ColumnElement[Any]] = {}
         entity = self.model if entity is None else entity
         for annotation in self.annotations:
             value = annotation.value
             if isinstance(value, Expression):
                 of_groups = annotation.of_groups
-                names = _of_groups(entity, found) if of_groups else RowNames(entity, related_condition, found)
+                names = GroupNames(entity, reach, found, None) if of_groups else RowNames(entity, reach, found)
                 value = value.resolve(names)
             else:
                 value = adapted(value, entity, is_value=True)
@@ -174,6 +198,15 @@ class Description(Generic[M, R]):
             ImproperlyConfigured: It leads to many rows.
         """
         return self._names()(name)
+
+    def check_name(self, name: str) -> None:
+        """Raise what ``find`` raises, and ask no policy: nobody may have said yet who is asking.
+
+        Raises:
+            UnknownPath: The name is not there.
+            ImproperlyConfigured: It leads to many rows.
+        """
+        RowNames(self.model, None, self.named(reach=None))(name)
 
     def _names(self, entity: Any = None) -> RowNames:
         return RowNames(self.model if entity is None else entity, related_condition, self.named(entity))
@@ -346,10 +379,6 @@ class Description(Generic[M, R]):
             # They alone would come once for each of the rows.
             columns.append(func.count())
         return select(*columns).select_from(self.model).where(*narrowed.where())
-
-
-def _of_groups(entity: Any, named: dict[str, ColumnElement[Any]]) -> GroupNames:
-    return GroupNames(entity, related_condition, named, None)
 
 
 def _turned(expression: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -15,6 +15,9 @@ from fastapix5.repositories.kinds import Kind, OnPostgreSQL, kind_of
 # What has a date or a time in it.
 TIMES = Kind.DATE | Kind.TIME | Kind.DATETIME | Kind.INTERVAL
 
+# What can be added up; what SQLAlchemy cannot tell, the database can.
+NUMBERS = Kind.INTEGER | Kind.NUMBER | Kind.INTERVAL | Kind.OTHER
+
 # From a name (an attribute, an annotation, a path over to-one relations) to its column.
 Find: TypeAlias = Callable[[str], ColumnElement[Any]]
 
@@ -23,8 +26,17 @@ class Expression:
     """A value that the database computes for each row: ``F("price") * 2``."""
 
     __slots__ = ()
-    # A comparison would be one of Python's; conditions are written as filter(price__gt=F("cost")).
     __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        """Compare nothing.
+
+        Raises:
+            TypeError: A comparison would be Python's, and hold for every row or for none.
+        """
+        if self is other:
+            return True
+        raise TypeError('Compare by name: filter(pages=5), filter(price__gt=F("cost")); == and != are Python\'s.')
 
     def resolve(self, find: Find) -> ColumnElement[Any]:
         """Return the SQL, with columns as ``find`` gives them."""
@@ -80,7 +92,7 @@ class Expression:
         return Combined(operator.sub, 0, self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ordering:
     """One entry of an order.
 
@@ -266,6 +278,7 @@ class Sum(Aggregate):
 
     def make(self, column: ColumnElement[Any], where: ColumnElement[bool] | None = None) -> ColumnElement[Any]:
         """``sum(column)``."""
+        _check_number(self, column)
         found = self._call(func.sum, column, where)
         # PostgreSQL's sum of bigint is numeric.
         return cast(found, BigInteger) if isinstance(column.type, Integer) else type_coerce(found, column.type)
@@ -278,6 +291,7 @@ class Avg(Aggregate):
 
     def make(self, column: ColumnElement[Any], where: ColumnElement[bool] | None = None) -> ColumnElement[Any]:
         """``avg(column)``."""
+        _check_number(self, column)
         return _mean(self._call(func.avg, column, where), column)
 
     def total(self, each: Callable[[Aggregate], ColumnElement[Any]]) -> ColumnElement[Any]:
@@ -304,6 +318,14 @@ class Max(Aggregate):
     def make(self, column: ColumnElement[Any], where: ColumnElement[bool] | None = None) -> ColumnElement[Any]:
         """``max(column)``."""
         return type_coerce(self._call(func.max, column, where), column.type)
+
+
+def _check_number(aggregate: Aggregate, column: ColumnElement[Any]) -> None:
+    kind = kind_of(column.type)
+    if not kind & NUMBERS:
+        raise TypeError(
+            f"{type(aggregate).__name__}({aggregate.over!r}) takes numbers, and not {(kind.name or 'text').lower()}."
+        )
 
 
 def _mean(average: ColumnElement[Any], column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import BigInteger, cast, func, inspect, select
+from sqlalchemy.orm import Mapper
 
 from fastapix5.db.transactions import atomic
 from fastapix5.exceptions import UniqueViolation
 from fastapix5.repositories.expressions import Expression
 from fastapix5.repositories.reading import Reading
+from fastapix5.repositories.references import is_to_one, related_key
 from fastapix5.repositories.uniques import unique_keys
 from fastapix5.repositories.writer import Writer
 
@@ -120,13 +122,23 @@ class Finder(Generic[M]):
 
     def _number(self) -> int:
         """A number for what is looked for: the same for all who do."""
-        words = (f"{name.removesuffix('__exact')}={_word(value)}" for name, value in self.lookups.items())
+        named = {name.removesuffix("__exact"): value for name, value in self.lookups.items()}
+        words = (f"{name}={_word(value)}" for name, value in _with_keys(self.writer.mapper, named).items())
         text = "\n".join((str(self.writer.mapper.local_table), *sorted(words)))
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), signed=True)
 
 
 def _called(value: Any) -> Any:
     return value() if callable(value) and not isinstance(value, Expression) else value
+
+
+def _with_keys(mapper: Mapper[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with foreign keys in the place of the objects that they name."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        is_object = is_to_one(mapper, name) and isinstance(value, mapper.relationships[name].mapper.class_)
+        found.update((related_key(mapper, name, value) if is_object else None) or {name: value})
+    return found
 
 
 def _word(value: Any) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from fastapix5.exceptions import ImproperlyConfigured
-from fastapix5.schemas.bounds import plain
+from fastapix5.schemas.bounds import integer_range, plain
 
 
 class Kind(enum.Flag):
@@ -96,8 +96,12 @@ def check_type(column_type: TypeEngine[Any], value: Any, where: str) -> None:
     kind = kind_of(column_type)
     known = VALUES.get(kind)
     if known is None or (isinstance(value, known) and not isinstance(value, BUT.get(kind, ()))):
-        if kind is Kind.DATETIME and value.tzinfo is not None and not plain(column_type).timezone:
+        if kind is Kind.DATETIME and value.tzinfo is not None and not getattr(plain(column_type), "timezone", True):
             raise ValueError(f"{where} has no time zone: it is compared with datetime that has none.")
+        if kind is Kind.INTEGER:
+            least, greatest = integer_range(plain(column_type))
+            if not least <= value <= greatest:
+                raise ValueError(f"{where} holds numbers from {least} to {greatest}: none is like that.")
         return
     expected = " or ".join(found.__name__ for found in known)
     raise ValueError(f"{where} is compared with {expected}, not with {type(value).__name__}.")

@@ -38,6 +38,16 @@ class Loading:
         """Whether objects lack columns."""
         return bool(self.only or self.deferred)
 
+    def returns(self, model: type[Any]) -> bool:
+        """Whether a relation leads back to a model that it came by: its rows may be those that were loaded already."""
+        for path in (*self.joined, *self.fetched):
+            passed = [model]
+            for _, _, target in _steps(model, path):
+                if any(issubclass(target, known) or issubclass(known, target) for known in passed):
+                    return True
+                passed.append(target)
+        return False
+
     def join(self, model: type[Any], paths: Iterable[str]) -> Loading:
         """With further relations in the same statement.
 
@@ -110,6 +120,8 @@ class Loading:
 
 def _steps(model: type[Any], path: str) -> list[tuple[str, type[Any], type[Any]]]:
     """The relations along ``path``: name, where it starts and where it leads."""
+    if not isinstance(path, str):
+        raise TypeError(f'Relations are named, such as "books" or "books__tags", not given as {type(path).__name__}.')
     steps = []
     for name in path.split("__"):
         relationships = mapper_of(model).relationships

@@ -70,7 +70,10 @@ def refuse_many(what: str, model: type[Any], path: str, relations: Sequence[str]
     """
     many = many_on(model, relations)
     if many is not None:
-        raise ImproperlyConfigured(f"{model.__name__}: {what}", f'"{path}" crosses {many}, which leads to many rows.')
+        remedy = f'Write annotate(x=Min("{path}")) or another aggregate, or ask for the rows of the other model.'
+        raise ImproperlyConfigured(
+            f"{model.__name__}: {what}", f'"{path}" crosses {many}, which leads to many rows.', remedy
+        )
 
 
 def _behind(entity: Any, relations: Sequence[str], attribute: str, reach: Reach | None) -> Any:

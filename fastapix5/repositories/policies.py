@@ -6,12 +6,12 @@ class is made; without one, the ``objects_filter`` that the model's viewsets sha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, and_, inspect, select
+from sqlalchemy import ColumnElement, and_, inspect, not_, or_, select
 from sqlalchemy.orm import RelationshipDirection, RelationshipProperty, aliased
 
 from fastapix5.access import Access, Scope, current_access
@@ -140,9 +140,29 @@ def policy_condition(entity: Any, *, related: bool = False) -> ColumnElement[boo
     """
     if not _policies:
         return None
+    parts = [_own_condition(entity, related=related), *_conditions_below(entity, related=related)]
+    found = [part for part in parts if part is not None]
+    return and_(*found) if len(found) > 1 else found[0] if found else None
+
+
+def _conditions_below(entity: Any, *, related: bool) -> Iterator[ColumnElement[bool] | None]:
+    """What policies of subclasses say of rows that are reached as those of a class above them."""
+    mapper = inspect(entity).mapper
+    for below in mapper.self_and_descendants:
+        if below is mapper or below.class_ not in _policies:
+            continue
+        alias = aliased(below.class_)
+        condition = _own_condition(alias, related=related, without=mapper.class_.__mro__)
+        if condition is not None:
+            row = select(1).select_from(alias).where(same_row(alias, entity)).correlate(entity)
+            yield or_(not_(row.exists()), row.where(condition).exists())
+
+
+def _own_condition(entity: Any, *, related: bool, without: Collection[type[Any]] = ()) -> ColumnElement[bool] | None:
+    """What the policies of an entity's class, and of those above it, say of its rows."""
     # What holds for a class holds for its subclasses.
     mro, asking = inspect(entity).mapper.class_.__mro__, _asking.get()
-    classes = [cls for cls in mro if cls in _policies and cls not in asking]
+    classes = [cls for cls in mro if cls in _policies and cls not in asking and cls not in without]
     if not classes or not _lifted.get()[-1].isdisjoint(mro):
         return None
     registered, access = [_policies[cls] for cls in classes], current_access.get()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.repositories import bulk, changing, finding, upserting
 from fastapix5.repositories.description import Description, M, R
+from fastapix5.repositories.hints import hint
 from fastapix5.repositories.reading import Reading
 from fastapix5.repositories.writer import Writer
 
@@ -22,6 +23,11 @@ class QuerySet(Reading[M, R]):
 
     Every method returns a new queryset; a condition given once is kept, whatever follows.
     """
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(hint("QuerySet", name, dir(self)))
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

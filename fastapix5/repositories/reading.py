@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
-from typing import Any, NoReturn, Self, TypeVar, cast, overload
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, Table, UniqueConstraint, inspect, select
@@ -18,6 +19,7 @@ from fastapix5.repositories.conditions import Condition, Q
 from fastapix5.repositories.description import Kind, M, R
 from fastapix5.repositories.explaining import explain
 from fastapix5.repositories.expressions import Aggregate, Expression, named_aggregates
+from fastapix5.repositories.loading import Loading
 from fastapix5.repositories.reads import Read, list_adapter, loader_options
 from fastapix5.repositories.shaping import Shaping
 from fastapix5.repositories.unflushed import unflushed_kept
@@ -35,11 +37,13 @@ class Reading(Shaping[M, R]):
     def __await__(self) -> Generator[Any, None, list[R]]:
         return self.all().__await__()
 
-    def __iter__(self) -> NoReturn:
-        # Without it Python would call __getitem__ for ever.
-        raise TypeError("A queryset asks the database: write `async for row in queryset`, or await it.")
+    if not TYPE_CHECKING:
 
-    def __bool__(self) -> NoReturn:
+        def __iter__(self) -> NoReturn:
+            # Without it Python would call __getitem__ for ever.
+            raise TypeError("A queryset asks the database: write `async for row in queryset`, or await it.")
+
+    def __bool__(self) -> bool:
         raise TypeError("Whether a queryset has rows, the database knows: write `await queryset.exists()`.")
 
     @overload
@@ -68,20 +72,25 @@ class Reading(Shaping[M, R]):
     def __aiter__(self) -> AsyncIterator[R]:
         return self.iterator()
 
-    async def iterator(self, size: int = BATCH) -> AsyncIterator[R]:
+    async def iterator(self, chunk_size: int = BATCH) -> AsyncIterator[R]:
         """Every row, fetched in batches, so that a table larger than memory can be walked.
 
         Outside ``atomic`` the walk has a transaction of its own where the driver needs one.
 
         Args:
-            size: How many rows a batch has.
+            chunk_size: How many rows a batch has.
+
+        Raises:
+            ValueError: A batch would have none.
         """
+        if chunk_size < 1:
+            raise ValueError(f"chunk_size is how many rows come together, at least 1, and not {chunk_size}.")
         session = get_session(self.alias)
         make: Callable[[Sequence[Any]], list[R]] = self._shown
         statement = self._select_values
         if self.shows_objects:
             make, statement = self._objects, self._select_objects
-        rows = Rows(session, self._with_options(statement()), size)
+        rows = Rows(session, self._with_options(statement()), chunk_size)
         try:
             while True:
                 with unflushed_kept(session):
@@ -246,7 +255,7 @@ class Reading(Shaping[M, R]):
         options = [*self.loads.options(self.model)]
         shown = [option for selection in self.selections for option in loader_options(selection)]
         statement = self.objects_statement().options(*shown, *options)
-        return statement.execution_options(populate_existing=not self.loads.partial)
+        return statement.execution_options(populate_existing=not (self.loads.partial or self.loads.returns(self.model)))
 
     def _schema_statement(self) -> Select[Any]:
         if not self.shows_objects:
@@ -274,9 +283,13 @@ class Reading(Shaping[M, R]):
             raise ImproperlyConfigured(self.model.__name__, what, "Write values(...).distinct().")
 
     async def _load(self) -> Sequence[Any]:
-        statement = self._select_objects()
-        with unflushed_kept(get_session(self.alias)):
-            return await self._execute(statement)
+        session = get_session(self.alias)
+        with unflushed_kept(session):
+            if self.loads.returns(self.model) and session.identity_map:
+                # Objects that are known already are read anew by themselves: what leads back to them would unload the
+                # relations that led there.
+                await self._execute(replace(self, loads=Loading())._select_objects())  # noqa: SLF001 (its own class)
+            return await self._execute(self._select_objects())
 
     def _objects(self, rows: Sequence[Any]) -> list[Any]:
         names = self.annotation_names()

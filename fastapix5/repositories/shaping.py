@@ -79,7 +79,7 @@ class Shaping(Description[M, R]):
         """
         self.refuse_slice("distinct")
         for name in names:
-            self.find(name)
+            self.check_name(name)
         return replace(self, unique=names)
 
     # In which order
@@ -117,7 +117,7 @@ class Shaping(Description[M, R]):
             ordering = Ordering(given[1:], descending=True)
         by = ordering.by
         for name in by.names() if isinstance(by, Expression) else (by,) if isinstance(by, str) else ():
-            self.find(name)
+            self.check_name(name)
         return ordering
 
     def _cut(self, item: slice) -> Self:
@@ -278,5 +278,5 @@ class Shaping(Description[M, R]):
         if len(names) < len(given) and kind is not Kind.DICT:
             raise ValueError("values_list() takes each name once.")
         for name in names:
-            self.find(name)
+            self.check_name(name)
         return replace(self, shown=Shown(kind, names, self.shown.groups))

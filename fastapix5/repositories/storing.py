@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Column, null
-from sqlalchemy.orm import Mapper, QueryableAttribute
+from sqlalchemy import Column, inspect, null
+from sqlalchemy.orm import Mapper, QueryableAttribute, Session
 from sqlalchemy.sql import ClauseElement
 
+from fastapix5.db.routing import checks_before_flush
 from fastapix5.exceptions import IntegrityViolation
 from fastapix5.repositories.limits import check_for, needs_null
 from fastapix5.repositories.scalars import Check
@@ -82,3 +83,20 @@ def _storable(columns: Mapping[str, Stored], data: Mapping[str, Any]) -> Mapping
             changed = dict(data) if changed is None else changed
             changed[name] = kept
     return data if changed is None else changed
+
+
+def check_pending(session: Session) -> None:
+    """Ask of new objects, and of what was changed in others, whether their columns can hold it; nothing is replaced.
+
+    Raises:
+        IntegrityViolation: A value is not what its column can hold; see ``storable``.
+    """
+    for instance in session.new:
+        state = inspect(instance)
+        storable(state.mapper, state.dict)
+    for instance in session.dirty:
+        state = inspect(instance)
+        storable(state.mapper, {name: state.dict[name] for name in state.committed_state if name in state.dict})
+
+
+checks_before_flush.append(check_pending)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import InvalidRequestError
 
-from fastapix5.db import atomic
+from fastapix5.db import atomic, get_session
 from fastapix5.exceptions import (
     DoesNotExist,
     ImproperlyConfigured,
@@ -15,7 +15,7 @@ from fastapix5.exceptions import (
     RangeViolation,
     ScopeRequired,
 )
-from fastapix5.repositories import Avg, Count, F, QuerySet, UnknownPath
+from fastapix5.repositories import Avg, Count, F, Q, QuerySet, Sum, UnknownPath
 from tests.repositories.models import AUTHORS, Author, Book, Copy, Defaults, Shelf
 from tests.statements import Statements
 
@@ -185,9 +185,13 @@ async def test_related_rows_load_with_the_objects(scope: None, statements: State
     assert books[2].author.name == "ada_b%"
     assert books[3].author is None
     assert sorted(tag.word for tag in books[4].tags) == ["new", "rare"]
-    statements.reset()
-    book = await QuerySet(Book).select_related("author__mentor").prefetch_related("chapters__book").get(id=3)
-    assert await statements.count() == 2
+    for known in (True, False):
+        if not known:
+            get_session().expunge_all()
+        statements.reset()
+        book = await QuerySet(Book).select_related("author__mentor").prefetch_related("chapters__book").get(id=3)
+        # Where a relation leads back, objects that are known are read anew by themselves.
+        assert await statements.count() == (3 if known else 2)
     assert book.author is not None
     assert book.author.mentor is not None
     assert (book.author.mentor.name, book.chapters) == ("Ada", [])
@@ -241,7 +245,7 @@ async def test_a_value_of_another_type_is_refused_at_once(scope: None) -> None:
 async def test_an_aggregate_without_a_name_is_called_after_what_it_is_over(scope: None) -> None:
     """As in Django: the name, and the aggregate's own; rows and expressions need one that is given."""
     assert await QuerySet(Book).aggregate(Avg("pages"), n=Count("*")) == {"pages__avg": 137.5, "n": 5}
-    authors = QuerySet(Author).annotate(Count("books")).filter(books__count__gt=1)
+    authors: Any = QuerySet(Author).annotate(Count("books")).filter(books__count__gt=1)
     assert [(author.id, author.books__count) for author in await authors] == [(1, 2)]
     with pytest.raises(TypeError, match=r"Count needs a name here: write name=Count\(...\)"):
         await QuerySet(Book).aggregate(Count("*"))
@@ -272,3 +276,64 @@ def test_a_method_of_ones_own_does_not_hide_a_querysets_own_parts() -> None:
     class Others(QuerySet[Shelf]):
         async def first(self) -> Shelf | None:
             return await super().first()
+
+
+async def test_what_is_no_condition_is_refused(scope: None) -> None:
+    """A comparison of F, or of a class attribute by mistake, is a bool of Python's: it would mean every row, or none."""
+    with pytest.raises(TypeError, match="Compare by name"):
+        QuerySet(Book).filter(F("pages") != 100)  # type: ignore[arg-type]
+    mistakes: list[Any] = [True, None, "title", 1, {"title": "Alpha"}]
+    for wrong in mistakes:
+        with pytest.raises(TypeError, match="A condition is a Q"):
+            QuerySet(Book).filter(wrong)
+        with pytest.raises(TypeError, match="A condition is a Q"):
+            Q(title="Alpha") & wrong
+
+
+async def test_a_queryset_as_a_value_must_fit(scope: None) -> None:
+    """Rows of the model that the path leads to, one value of each, and one row where one is compared."""
+    authors, books = QuerySet(Author), QuerySet(Book)
+    assert await books.filter(author__in=authors.filter(rank=3)).count() == 2
+    assert await books.filter(author=authors.order_by("id")[:1]).count() == 2
+    with pytest.raises(TypeError, match="author__in takes rows of Author, not of Book"):
+        books.filter(author__in=books)
+    with pytest.raises(ValueError, match="author takes one row"):
+        books.filter(author=authors)
+    with pytest.raises(ValueError, match="takes one value of each row, and the queryset shows 2"):
+        books.filter(author_id__in=authors.values("id", "name"))
+
+
+async def test_a_number_that_no_row_can_have_is_refused(scope: None) -> None:
+    """PostgreSQL would raise, and SQLite find nothing."""
+    with pytest.raises(ValueError, match="pages holds numbers from -2147483648 to 2147483647"):
+        QuerySet(Book).filter(pages=2**40)
+
+
+async def test_only_numbers_are_added_up(scope: None) -> None:
+    """SQLite would add the numbers that texts begin with."""
+    with pytest.raises(TypeError, match=r"Sum\('title'\) takes numbers, and not text"):
+        await QuerySet(Book).aggregate(total=Sum("title"))
+
+
+async def test_relations_that_lead_back_keep_what_led_there(scope: None) -> None:
+    """The author of an author's books is the same object: its books stay loaded, and its columns are fresh."""
+    known = await QuerySet(Author).get(id=1)
+    await QuerySet(Author).filter(id=1).update(rank=9)
+    for _ in range(2):
+        ada = await QuerySet(Author).prefetch_related("books__author").get(id=1)
+        assert ada is known
+        assert ada.rank == 9
+        assert [book.author is ada for book in ada.books] == [True, True]
+
+
+def test_a_name_from_django_says_what_to_write() -> None:
+    """And a name that is nearly right says which one is meant."""
+    queryset: Any = QuerySet(Book)
+    for name, sentence in (
+        ("aget", 'QuerySet has no "aget": get() is awaited already.'),
+        ("latest", 'QuerySet has no "latest": write order_by("-name").first().'),
+        ("filtr", 'QuerySet has no "filtr". Did you mean "filter"?'),
+    ):
+        with pytest.raises(AttributeError) as error:
+            getattr(queryset, name)
+        assert str(error.value) == sentence
