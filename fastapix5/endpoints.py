@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any, Protocol, cast
 
 import pydantic_core
@@ -20,7 +21,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant, get_flat_params, solve_dependencies
 from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import HTTPException, RequestValidationError
-from fastapi.routing import APIRoute, _effective_route_context_var
+from fastapi.routing import APIRoute, _effective_route_context_var, iter_route_contexts
 from fastapi.utils import create_model_field
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
@@ -28,7 +29,7 @@ from starlette.background import BackgroundTasks
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from fastapix5.exceptions import Error, FieldError, ImproperlyConfigured, ValidationFailed
 from fastapix5.handlers import Body
@@ -67,58 +68,89 @@ class Effective(Protocol):
     _embed_body_fields: bool
 
 
+# What FastAPI makes of a signature; most of what a route costs.
+MADE = ("dependant", "body_field", "response_field", "response_fields", "_embed_body_fields")
+
+
 class ViewSetRoute(APIRoute):
     """One route of a viewset.
 
+    FastAPI makes fields of a signature for the route itself and again for each inclusion, which are the ones that count.
+    Here the route's own are made when somebody asks for them, and at once where the signature is a user's: one that
+    FastAPI refuses stops the start.
+
     Args:
         plan: What it serves.
-        method: Its HTTP method; HEAD is not shown in OpenAPI.
         router: The router that holds it, whose prefix, dependencies and tags are the route's too.
-        others: Answers the path's other methods, where no route of the application does.
     """
 
-    def __init__(self, plan: RoutePlan, method: str, router: APIRouter, others: ASGIApp) -> None:
+    def __init__(self, plan: RoutePlan, router: APIRouter) -> None:
         self.plan = plan
-        self.method = method
-        self.others = others
         documentation = {"deprecated": router.deprecated, **plan.documentation}
-        shown = documentation.pop("include_in_schema", True) and router.include_in_schema and method != "HEAD"
+        shown = documentation.pop("include_in_schema", True) and router.include_in_schema
         tags = documentation.pop("tags", None) or getattr(plan.prototype, "tags", None) or [plan.name]
         super().__init__(
             router.prefix + plan.path,
-            endpoint_of(plan),
-            methods=[method],
+            unread,
+            methods=[plan.method],
             name=f"{plan.name}-{plan.action.replace('_', '-')}",
             status_code=plan.output.status,
-            response_model=plan.output.response_type if plan.output.adapter is not None else None,
+            response_model=None,
             response_class=Response if plan.output.adapter is None else JSONResponse,
             summary=documentation.pop("summary", None) or summary(plan),
             description=documentation.pop("description", None) or description(plan),
             tags=[*router.tags, *tags],
             generate_unique_id_function=operation_id,
-            dependencies=[*router.dependencies, *(params.Security(scheme) for scheme in schemes(plan))],
             include_in_schema=shown,
             **documentation,
         )
-        self.responses = {status: documented(status) for status in statuses(plan, has_body=self.body_field is not None)}
+        self.endpoint = endpoint_of(plan)
+        self.response_model = plan.output.response_type if plan.output.adapter is not None else None
+        self.dependencies = [*router.dependencies, *(params.Security(scheme) for scheme in schemes(plan))]
+        for name in MADE:
+            delattr(self, name)
+        has_body = plan.body is not None
+        if plan.function is not None or router.dependencies:
+            has_body = self.body_field is not None
+        self.responses = {status: documented(status) for status in statuses(plan, has_body=has_body)}
+
+    def __getattr__(self, name: str) -> Any:
+        """Make what FastAPI makes of the signature, as in an inclusion that adds nothing."""
+        if name not in MADE:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        outer = APIRouter()
+        outer.include_router(APIRouter(routes=[self]))
+        (alone,) = iter_route_contexts(outer.routes)
+        for made in MADE:
+            setattr(self, made, getattr(alone, made))
+        return vars(self)[name]
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """Bind the plan to this route, or to the inclusion that FastAPI is making of it."""
+        """Bind the plan to the inclusion that FastAPI is making of this route, or to the route itself, when it is asked."""
         context = _effective_route_context_var.get()
-        included = context is not None and context.original_route is self
-        bound = BoundRoute(self.plan, cast("Effective", context if included else self))
+        if context is None or context.original_route is not self:
+            return self._answer
+        bound = BoundRoute(self.plan, cast("Effective", context))
 
         async def handler(request: Request) -> Response:
             return await answer(bound, request)
 
         return handler
 
+    async def _answer(self, request: Request) -> Response:
+        return await answer(self._bound, request)
+
+    @cached_property
+    def _bound(self) -> BoundRoute:
+        return BoundRoute(self.plan, cast("Effective", self))
+
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; what nobody handled becomes a problem."""
-        if scope["method"] != self.method:
-            await self.others(scope, receive, send)
-            return
         await with_problems(super().handle, scope, receive, send, self.plan)
+
+
+async def unread() -> None:
+    """Stands for an endpoint until its signature is read."""
 
 
 @dataclass
@@ -410,10 +442,13 @@ def check_json_only(plan: RoutePlan, fields: tuple[ModelField, ...]) -> None:
 
 def document_problem(effective: Effective) -> None:
     """Have FastAPI collect the problem's schema, to which the documented errors refer."""
-    effective.response_fields = {
-        **effective.response_fields,
-        "problem": create_model_field(name="Problem", type_=ProblemDetails, mode="serialization"),
-    }
+    effective.response_fields = {**effective.response_fields, "problem": problem_field()}
+
+
+@cache
+def problem_field() -> ModelField:
+    """The problem's schema, as FastAPI keeps one."""
+    return create_model_field(name="Problem", type_=ProblemDetails, mode="serialization")
 
 
 # What a route says of itself

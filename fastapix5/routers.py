@@ -1,21 +1,36 @@
-"""From plans to routes: a router that holds the trees of any number of viewsets."""
+"""From plans to routes: a router that holds any number of viewsets, and finds the one that a path names.
+
+FastAPI asks every route of a router whether it matches, and makes what an inclusion adds (a prefix, dependencies,
+overrides) for all routes before it answers the first request. Here a tree of path segments knows the route, and what an
+inclusion adds is made for one route, when it is first asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, NamedTuple, cast
 
 from fastapi import APIRouter, params
+from fastapi.routing import _EffectiveRouteContext, _get_scope_included_router, _IncludedRouter
+from fastapi.telemetry._api import _route_selected
 from starlette._exception_handler import wrap_app_handling_exceptions
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fastapix5.actions import METHODS
 from fastapix5.checks import Place, anonymous, check_routes
 from fastapix5.endpoints import ViewSetRoute, with_problems
+from fastapix5.paths import PathTree, Prefix, Values
 from fastapix5.plan import ResourcePlan, RoutePlan
+
+# Where FastAPI's node of an inclusion keeps ours, and where a request keeps what was found for it.
+INCLUSION = "fastapix5_inclusion"
+FOUND = "fastapix5.found"
 
 
 class PlanRouter(APIRouter):
@@ -46,6 +61,7 @@ class PlanRouter(APIRouter):
             include_in_schema=include_in_schema,
         )
         self._plans: dict[Place, RoutePlan] = {}
+        self._made = Index(self)
 
     @property
     def plans(self) -> tuple[RoutePlan, ...]:
@@ -60,33 +76,201 @@ class PlanRouter(APIRouter):
         """
         plans = resource.walk()
         self._plans |= check_routes(plans, self._plans)
-        self.routes.extend(self._routes(plans))
-        self._mark_routes_changed()
-
-    def _routes(self, plans: Iterable[RoutePlan]) -> Iterator[BaseRoute]:
-        """One route for each method of a path, and one that answers every other method."""
         ordered = sorted(plans, key=lambda plan: (static_first(plan.path), anonymous(plan.path)))
-        paths = {anonymous(plan.path) for plan in ordered}
-        for _, group in groupby(ordered, key=lambda plan: anonymous(plan.path)):
-            same_path = list(group)
-            others = OtherMethods(same_path)
-            for plan in same_path:
-                yield ViewSetRoute(plan, plan.method, self, others)
-                if plan.method == "GET":
-                    yield ViewSetRoute(plan, "HEAD", self, others)
-            path = same_path[0].path
-            # Another route of the application may have the path's other methods, but a key must not: /late is no flight.
-            # Starlette takes an empty list for every method.
-            methods = [] if hides_a_key(path, paths) else ["OPTIONS"]
-            yield Route(self.prefix + path, others, methods=methods, include_in_schema=False)
+        known = self._made if self._made.is_of(self) else None
+        self.routes.extend(ViewSetRoute(plan, self) for plan in ordered)
+        self._mark_routes_changed()
+        # Not left to the first request; where plain routes came between, it is.
+        if known is not None:
+            self._made = Index(self, known)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Say whether the inclusion that FastAPI asks about serves a request."""
+        included = _get_scope_included_router(scope)
+        if included is None or included.original_router is not self:
+            return super().matches(scope)
+        match, app = self._inclusion(included).find(scope)
+        if app is not None:
+            scope[FOUND] = (included, app)
+        return match, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request by what ``matches`` found."""
+        included = _get_scope_included_router(scope)
+        if included is None or included.original_router is not self:
+            await super().handle(scope, receive, send)
+            return
+        asked, app = scope.pop(FOUND, (None, None))
+        if asked is not included:
+            _, app = self._inclusion(included).find(scope)
+        await (app or self.default)(scope, receive, send)
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as an application of its own: where the router is mounted."""
+        serve = super().app if scope["type"] == "lifespan" else self._alone.app
+        await serve(scope, receive, send)
+
+    @cached_property
+    def _alone(self) -> APIRouter:
+        outer = APIRouter(redirect_slashes=self.redirect_slashes, default=self.default)
+        outer.include_router(self)
+        return outer
+
+    @property
+    def _index(self) -> Index:
+        """Where the routes are; made again where they are not those that it was made of."""
+        if not self._made.is_of(self):
+            self._made = Index(self)
+        return self._made
+
+    def _inclusion(self, included: _IncludedRouter) -> Inclusion:
+        index, kept = self._index, vars(included)
+        inclusion: Inclusion | None = kept.get(INCLUSION)
+        if inclusion is None or inclusion.index is not index:
+            inclusion = kept[INCLUSION] = Inclusion(self, index, included)
+        return inclusion
+
+    def _get_routes_version(self, seen: set[int] | None = None) -> int:
+        """What FastAPI counts, without a walk over every route: a router around this one asks at each request."""
+        seen = set() if seen is None else seen
+        if id(self) in seen:
+            return self._routes_version
+        seen.add(id(self))
+        return self._routes_version + sum(run._get_routes_version(seen) for _, run in self._index.others)  # noqa: SLF001
+
+
+class Entry(NamedTuple):
+    """A viewset's route, where it stands in its router, and the names of the keys in its path."""
+
+    position: int
+    route: ViewSetRoute
+    names: tuple[str, ...]
+
+
+# What a path leads to, by method.
+Leaf = dict[str, Entry]
+
+
+class Index:
+    """Where the routes of a router are: those of viewsets in a tree, all others in runs as they stand between them.
+
+    A viewset's route and another one keep the order in which they were added: the first that serves the method does.
+
+    Args:
+        router: Whose routes they are.
+        known: The index of its first routes, which this one takes over.
+    """
+
+    def __init__(self, router: APIRouter, known: Index | None = None) -> None:
+        self._version, self.size = router._routes_version, len(router.routes)  # noqa: SLF001
+        self.tree: PathTree[Leaf] = PathTree() if known is None else known.tree
+        self.others: list[tuple[int, APIRouter]] = [] if known is None else known.others
+        start = 0 if known is None else known.size
+        run: APIRouter | None = None
+        for position, route in enumerate(router.routes[start:], start):
+            if isinstance(route, ViewSetRoute) and route.path == router.prefix + route.plan.path:
+                self._add(position, route)
+                run = None
+            elif run is None:
+                run = APIRouter(routes=[route])
+                self.others.append((position, run))
+            else:
+                run.routes.append(route)
+
+    def is_of(self, router: APIRouter) -> bool:
+        """Whether the router still has the routes that it had."""
+        return self._version == router._routes_version and self.size == len(router.routes)  # noqa: SLF001
+
+    def _add(self, position: int, route: ViewSetRoute) -> None:
+        node = self.tree.at(route.plan.path)
+        if node.leaf is None:
+            node.leaf = {}
+        names = tuple(part[1:-1] for part in route.plan.path.split("/") if part.startswith("{"))
+        entry = Entry(position, route, names)
+        node.leaf.setdefault(route.plan.method, entry)
+        if route.plan.method == "GET":
+            node.leaf.setdefault("HEAD", entry)
+
+
+class Inclusion:
+    """An index in one inclusion of its router: behind a prefix, with what the inclusion adds to each route."""
+
+    def __init__(self, router: APIRouter, index: Index, included: _IncludedRouter) -> None:
+        self.index = index
+        self._included = included
+        self._prefix = Prefix(included.include_context.prefix + router.prefix)
+        self._head = self._prefix.head(index.tree.trunk)
+        self._others = [
+            (position, _IncludedRouter(original_router=run, include_context=included.include_context))
+            for position, run in index.others
+        ]
+        self._contexts: dict[int, _EffectiveRouteContext] = {}
+
+    def find(self, scope: Scope) -> tuple[Match, ASGIApp | None]:
+        """Return how well the best route matches a request, and what serves it."""
+        match, app, position = self._planned(scope) if scope["type"] == "http" else NOTHING
+        for place, run in self._others:
+            if match is Match.FULL and place > position:
+                break
+            other, _ = run.matches(scope)
+            if other is Match.FULL:
+                return other, run.handle
+            if other is Match.PARTIAL and match is Match.NONE:
+                match, app = other, run.handle
+        return match, app
+
+    def _planned(self, scope: Scope) -> tuple[Match, ASGIApp | None, int]:
+        """What the viewsets have for a request, and where in the router that stands."""
+        whole = get_route_path(scope)
+        # Most of many routers are asked in vain.
+        if not whole.startswith(self._head):
+            return NOTHING
+        method, tree = scope["method"], self.index.tree
+        missed: list[Leaf] = []
+        for above, path in self._prefix.split(whole, tree.depth):
+            for node, leaf, values in tree.find(path):
+                entry = leaf.get(method)
+                if entry is not None:
+                    return Match.FULL, partial(self._serve, entry, above, values), entry.position
+                missed.append(leaf)
+                # Another route of the application may have the other methods, but a key must not: /late is no flight.
+                if node.hides_a_key:
+                    return Match.FULL, OtherMethods(missed), position_of(missed)
+        if not missed:
+            return NOTHING
+        match = Match.FULL if method == "OPTIONS" else Match.PARTIAL
+        return match, OtherMethods(missed, [run for _, run in self._others]), position_of(missed)
+
+    async def _serve(
+        self, entry: Entry, above: Mapping[str, Any], values: Values, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        context = self._contexts.get(entry.position) or self._bind(entry)
+        scope["route"], scope["endpoint"] = entry.route, context.endpoint
+        scope["path_params"] = {**scope.get("path_params", {}), **above, **dict(zip(entry.names, values, strict=True))}
+        _route_selected(scope=scope, path=context.path_format)
+        await with_problems(cast("ASGIApp", context.app), scope, receive, send, entry.route.plan)
+
+    def _bind(self, entry: Entry) -> _EffectiveRouteContext:
+        """What the inclusion makes of a route, made when the route is first asked for."""
+        context = self._included._build_effective_context(entry.route)  # noqa: SLF001
+        return self._contexts.setdefault(entry.position, cast("_EffectiveRouteContext", context))
+
+
+# What a router finds for a path that is not its own.
+NOTHING = (Match.NONE, None, 0)
 
 
 class OtherMethods:
-    """Answers OPTIONS, and every method that a path does not have, with ``Allow``. Needs no authentication."""
+    """Answers OPTIONS, and every method that a path does not have, with ``Allow``. Needs no authentication.
 
-    def __init__(self, plans: Iterable[RoutePlan]) -> None:
-        methods = {plan.method for plan in plans} | {"OPTIONS"}
-        self.allow = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    Args:
+        leaves: What the viewsets have for the path.
+        others: The other routes of the router.
+    """
+
+    def __init__(self, leaves: Iterable[Leaf], others: Iterable[BaseRoute] = ()) -> None:
+        self.methods = {"OPTIONS"}.union(*leaves)
+        self.others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -96,17 +280,24 @@ class OtherMethods:
         await wrap_app_handling_exceptions(self._answer, Request(scope))(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        methods = self.methods.union(*(offered(route, scope) for route in self.others))
+        headers = {"Allow": ", ".join(sorted(methods))}
         if scope["method"] != "OPTIONS":
-            raise HTTPException(405, headers={"Allow": self.allow})
-        await Response(status_code=204, headers={"Allow": self.allow})(scope, receive, send)
+            raise HTTPException(405, headers=headers)
+        await Response(status_code=204, headers=headers)(scope, receive, send)
+
+
+def offered(route: BaseRoute, scope: Scope) -> set[str]:
+    """The methods that a route has for the path of a request."""
+    asked = (*METHODS, "HEAD")
+    return {method for method in asked if route.matches({**scope, "method": method})[0] is Match.FULL}
+
+
+def position_of(leaves: Sequence[Leaf]) -> int:
+    """Where the first route of the first path stands."""
+    return next(iter(leaves[0].values())).position
 
 
 def static_first(path: str) -> tuple[int, ...]:
     """Sorts a static segment before a key in the same place."""
     return tuple(int(part.startswith("{")) for part in path.split("/"))
-
-
-def hides_a_key(path: str, paths: Collection[str]) -> bool:
-    """Whether a path's last segment is static, and a path of the same router has a key there."""
-    above, _, last = path.rpartition("/")
-    return not last.startswith("{") and f"{anonymous(above)}/{{}}" in paths

@@ -30,8 +30,13 @@ IMPORTED = {
     "fastapi.dependencies.utils.get_flat_params": "every parameter of a dependant",
     "fastapi.dependencies.utils.solve_dependencies": "runs the dependencies",
     "fastapi.routing._effective_route_context_var": "the inclusion for which a handler is made",
+    "fastapi.routing._EffectiveRouteContext": "a route in one inclusion, with its app and its path",
+    "fastapi.routing._IncludedRouter": "an inclusion of a router, which asks that router to match and to handle",
+    "fastapi.routing._get_scope_included_router": "the inclusion that asks",
+    "fastapi.telemetry._api._route_selected": "tells telemetry the path of the route",
     "fastapi.utils.create_model_field": "has OpenAPI collect a schema",
     "starlette._exception_handler.wrap_app_handling_exceptions": "asks an application's exception handlers",
+    "starlette._utils.get_route_path": "the path below what an application is mounted at",
 }
 
 
@@ -228,3 +233,125 @@ def test_a_router_marks_its_routes_as_changed() -> None:
         router.routes.append(APIRoute("/late", endpoint))
         router._mark_routes_changed()
         assert client.get("/late").json() == 1
+
+
+class Watched(APIRouter):
+    """A router that notes what FastAPI asks of it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.asked: list[tuple[str, Any]] = []
+
+    def matches(self, scope: Any) -> Any:
+        from fastapi.routing import _get_scope_included_router
+
+        self.asked.append(("matches", _get_scope_included_router(scope)))
+        return super().matches(scope)
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        from fastapi.routing import _get_scope_included_router
+
+        self.asked.append(("handle", _get_scope_included_router(scope)))
+        await super().handle(scope, receive, send)
+
+
+def served() -> tuple[FastAPI, Watched]:
+    """An application that includes a router with one route, and the router."""
+    app, router = FastAPI(), Watched()
+    router.add_api_route("/items/{number}", added)
+    app.include_router(router, prefix="/api", dependencies=[Depends(added)])
+    return app, router
+
+
+def test_an_inclusion_asks_its_router_to_match_and_to_handle() -> None:
+    """The scope says which inclusion asks, and what it keeps to itself stays with it."""
+    from fastapi.routing import _IncludedRouter
+
+    app, router = served()
+    with TestClient(app) as client:
+        assert client.get("/api/items/1").status_code == 200
+        assert client.get("/nowhere").status_code == 404
+    included = app.routes[-1]
+    assert isinstance(included, _IncludedRouter)
+    assert router.asked[0] == ("matches", included)
+    assert ("handle", included) in router.asked
+    assert included.original_router is router
+    assert included.include_context.prefix == "/api"
+    vars(included)["of ours"] = 1
+
+
+def test_an_inclusion_makes_the_context_of_one_route() -> None:
+    """``_build_effective_context`` takes a route; the context has an app, an endpoint and a path."""
+    app, router = served()
+    (context,) = [app.routes[-1]._build_effective_context(router.routes[0])]  # type: ignore[attr-defined]
+    assert context.path_format == "/api/items/{number}"
+    assert context.endpoint is added
+    assert callable(context.app)
+    assert context.original_route is router.routes[0]
+
+
+def test_a_second_inclusion_can_be_made_of_the_first() -> None:
+    """Some routes of a router, included as the router is."""
+    from fastapi.routing import _IncludedRouter
+
+    app, router = served()
+    included = app.routes[-1]
+    run = APIRouter(routes=router.routes)
+    app.router.routes[-1] = _IncludedRouter(original_router=run, include_context=included.include_context)  # type: ignore[attr-defined]
+    with TestClient(app) as client:
+        assert client.get("/api/items/1").status_code == 200
+        assert client.post("/api/items/1").status_code == 405
+        assert client.get("/items/1").status_code == 404
+
+
+def test_a_router_counts_its_changes() -> None:
+    """``_get_routes_version`` takes the routers that were seen, and counts those of included routers too."""
+    inner, outer = APIRouter(), APIRouter()
+    outer.include_router(inner)
+    before, seen = outer._get_routes_version(), set[int]()
+    assert inner._get_routes_version(seen) == inner._routes_version
+    assert seen == {id(inner)}
+    inner._mark_routes_changed()
+    assert outer._get_routes_version() == before + 1
+    assert inner._get_routes_version(seen) == inner._routes_version
+
+
+def test_telemetry_is_told_the_path_of_a_route() -> None:
+    """Its keywords; without telemetry it does nothing."""
+    from fastapi.telemetry._api import _route_selected
+
+    scope = {"type": "http"}
+    _route_selected(scope=scope, path="/items")
+    assert scope == {"type": "http"}
+
+
+def test_a_path_is_taken_below_the_root_path() -> None:
+    """As Starlette's own routes do."""
+    from starlette._utils import get_route_path
+
+    assert get_route_path({"path": "/sub/items", "root_path": "/sub"}) == "/items"
+    assert get_route_path({"path": "/subitems", "root_path": "/sub"}) == "/subitems"
+    assert get_route_path({"path": "/items"}) == "/items"
+
+
+def test_what_is_made_of_a_signature_is_not_needed_before() -> None:
+    """A route that has lost it is included all the same; a context of it has everything."""
+    from fastapix5.endpoints import MADE
+
+    class Bare(APIRoute):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            for name in MADE:
+                delattr(self, name)
+
+    async def endpoint(item: Item, number: Annotated[int, Depends(give)]) -> Item:
+        return item
+
+    app, router = FastAPI(), APIRouter(route_class=Bare)
+    router.post("/items", responses={418: {"model": Item}})(endpoint)
+    app.include_router(router)
+    with TestClient(app) as client:
+        assert client.post("/items", json={"name": "x"}).json() == {"name": "x"}
+        assert client.get("/openapi.json").status_code == 200
+    (context,) = app.routes[-1].effective_route_contexts()  # type: ignore[attr-defined]
+    assert all(hasattr(context, name) for name in MADE)

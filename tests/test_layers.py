@@ -32,6 +32,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "planner",
         "pipeline",
         "endpoints",
+        "paths",
         "routers",
     ),
     ("viewsets", "tree", "app", "testing", "cli"),

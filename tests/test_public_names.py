@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -83,10 +85,53 @@ def test_function_is_typed(name: str) -> None:
     assert signature.return_annotation is not signature.empty
 
 
+def test_names_are_loaded_from_where_type_checkers_read_them() -> None:
+    """``__init__`` says it twice: to type checkers as imports, to Python as a table."""
+    tree = ast.parse(inspect.getsource(fastapix5))
+    imported = {
+        alias.name: node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    loaded = {name: f"fastapix5.{module}" for name, module in fastapix5._HOMES.items()}
+    eager = {"settings": "fastapix5.settings", "override_settings": "fastapix5.settings"}
+    assert imported == loaded | eager
+    assert set(imported) == set(fastapix5.__all__)
+
+
+def test_no_name_is_a_modules_too() -> None:
+    """Loading a module binds its name in the package; ``settings`` is bound to the object at once."""
+    modules = {found.name for found in pkgutil.iter_modules(fastapix5.__path__)}
+    assert modules & set(fastapix5.__all__) == {"settings"}
+    assert not inspect.ismodule(fastapix5.settings)
+
+
+def test_a_wrong_name_is_an_attribute_error() -> None:
+    """As in any module; modules of the package are there without an import of their own."""
+    with pytest.raises(ImportError):
+        from fastapix5 import ModelViewSets  # type: ignore[attr-defined]  # noqa: F401
+    assert not hasattr(fastapix5, "modelviewset")
+    code = "import fastapix5; fastapix5.exceptions.Error; fastapix5.planner; assert 'Router' in dir(fastapix5)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_name_loads_what_it_needs() -> None:
+    """The package alone loads neither FastAPI nor SQLAlchemy; the data layer loads no FastAPI."""
+    code = (
+        "import sys, fastapix5\n"
+        "assert not {'fastapi', 'sqlalchemy', 'asyncpg', 'fastapi_pagination', 'jose', 'slowapi'} & set(sys.modules)\n"
+        "from fastapix5 import Repository, atomic, session_scope\n"
+        "assert not {'fastapi', 'fastapi_pagination', 'jose', 'slowapi'} & set(sys.modules)\n"
+        "from fastapix5 import ModelViewSet\n"
+        "assert not {'jose', 'slowapi', 'limits'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
 def test_import_reads_no_settings() -> None:
     """Importing the package reads no environment, connects to nothing and loads no optional part."""
     code = (
-        "import sys, fastapix5\n"
+        "import sys\n"
+        "from fastapix5 import *\n"
         "assert not {'typer', 'uvicorn', 'alembic', 'rich'} & set(sys.modules)\n"
         "from fastapix5.db.engines import _without_loop, _by_loop\n"
         "assert not _without_loop and not _by_loop\n"
