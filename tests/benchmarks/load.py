@@ -43,6 +43,7 @@ class Sample:
     warm: float
     seconds: float
     counted: int = 0
+    answered: int = 0
     unexpected: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -50,6 +51,8 @@ class Sample:
         self.loop = asyncio.get_running_loop()
         self.done = self.loop.create_future()
         self.open = 0
+        # The loop itself holds its tasks weakly.
+        self.tasks: list[asyncio.Task[None]] = []
         self.begin = self.loop.time() + self.warm
         self.end = self.last = self.begin + self.seconds
 
@@ -57,6 +60,7 @@ class Sample:
         """Count an answer."""
         if status != self.expected:
             self.unexpected[str(status)] += 1
+        self.answered += 1
         now = self.loop.time()
         if self.begin <= now <= self.end:
             self.counted += 1
@@ -65,11 +69,13 @@ class Sample:
     def connect(self) -> None:
         """Open a connection."""
         self.open += 1
-        task = self.loop.create_task(self._connect())
-        task.add_done_callback(lambda done: done.exception() and self.close(repr(done.exception())))
+        self.tasks.append(self.loop.create_task(self._connect()))
 
     async def _connect(self) -> None:
-        await self.loop.create_connection(lambda: Connection(self), "127.0.0.1", self.port)
+        try:
+            await self.loop.create_connection(lambda: Connection(self), "127.0.0.1", self.port)
+        except OSError as error:
+            self.close(str(error))
 
     def close(self, failure: str | None = None) -> None:
         """Take note that a connection is closed; the sample ends with the last."""
@@ -86,7 +92,12 @@ class Sample:
         await self.done
         # Where the requests ran out, the sample was shorter.
         seconds = (self.last - self.begin) if self.once else self.seconds
-        return {"counted": self.counted, "seconds": seconds, "unexpected": dict(self.unexpected)}
+        return {
+            "counted": self.counted,
+            "answered": self.answered,
+            "seconds": seconds,
+            "unexpected": dict(self.unexpected),
+        }
 
 
 class Connection(asyncio.Protocol):

@@ -16,10 +16,10 @@ from typing import Any
 
 import psutil
 
+from tests.benchmarks.contenders.common import POOL_SIZE
 from tests.benchmarks.registry import Contender
 from tests.benchmarks.works import Request, Work, raw, target
 
-CONNECTIONS = 16
 START_TIMEOUT = 60.0
 
 
@@ -120,9 +120,17 @@ def _ask(port: int, request: Request, headers: dict[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a sample found: answers a second, and the share of its core that each side used."""
+    """What a sample found.
+
+    Attributes:
+        rate: Answers a second.
+        cost: Microseconds of processor time that the server used for an answer.
+        server: The share of its core that the server used.
+        generator: The share of its core that the load generator used.
+    """
 
     rate: float
+    cost: float
     server: float
     generator: float
 
@@ -154,7 +162,7 @@ class LoadGenerator:
         spelled = [raw(running.contender.spell(request), headers).decode("latin-1") for request in requests]
         specification: dict[str, Any] = {
             "port": running.port,
-            "connections": CONNECTIONS,
+            "connections": POOL_SIZE,
             "requests": spelled,
             "once": work.name == "delete",
             "expected": running.contender.status(work.status),
@@ -171,8 +179,12 @@ class LoadGenerator:
         found = json.loads(answer)
         if found["unexpected"]:
             raise RuntimeError(f"{running.contender.name}, {work.name}, unexpected: {found['unexpected']}")
+        used = running.busy() - used
         return Measured(
-            found["counted"] / found["seconds"], (running.busy() - used) / elapsed, found["busy"] / elapsed
+            rate=found["counted"] / found["seconds"],
+            cost=1e6 * used / found["answered"],
+            server=used / elapsed,
+            generator=found["busy"] / elapsed,
         )
 
     def stop(self) -> None:

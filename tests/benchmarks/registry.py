@@ -122,9 +122,7 @@ def restly_spelling(request: Request) -> Request:
 CONTENDERS = (
     Contender("fastapix5", "fastapix5", "viewsets"),
     Contender("handwritten", "FastAPI and SQLAlchemy by hand", "handwritten"),
-    Contender(
-        "fastapix5-token", "fastapix5, token and permission", "viewsets", "secured", secured=True
-    ),
+    Contender("fastapix5-token", "fastapix5, token and permission", "viewsets", "secured", secured=True),
     Contender(
         "handwritten-token",
         "by hand, token and permission",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import create_mock_engine
+from sqlalchemy import make_url
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from tests.benchmarks.models import Base
 from tests.servers import Server
@@ -47,12 +48,12 @@ def company_of(department: int) -> int:
 
 def tables() -> list[str]:
     """The statements that make the tables."""
-    found: list[str] = []
-    engine = create_mock_engine(
-        "postgresql+asyncpg://", lambda sql, *_, **__: found.append(str(sql.compile(dialect=engine.dialect)))
-    )
-    Base.metadata.create_all(engine, checkfirst=False)
-    return found
+    metadata, dialect = Base.metadata, make_url("postgresql+asyncpg://").get_dialect()()
+    made = [CreateTable(table).compile(dialect=dialect) for table in metadata.sorted_tables]
+    indexed = [
+        CreateIndex(index).compile(dialect=dialect) for table in metadata.sorted_tables for index in table.indexes
+    ]
+    return [str(statement) for statement in (*made, *indexed)]
 
 
 def make_template(server: Server, database: str) -> None:

@@ -13,7 +13,7 @@ from tests.benchmarks.contenders.common import database_url
 URL = make_url(database_url())
 
 settings.configure(
-    SECRET_KEY="unused",  # noqa: S106
+    SECRET_KEY="unused",
     ALLOWED_HOSTS=["*"],
     ROOT_URLCONF=__name__,
     USE_TZ=True,

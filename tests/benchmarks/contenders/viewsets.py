@@ -60,7 +60,7 @@ class EmployeeViewSet(ModelViewSet[Employee]):
 
     read_schema = EmployeeRead
     create_schema = update_schema = EmployeeWrite
-    permission_classes = [AllowAny]
+    permission_classes: Any = [AllowAny]
     filter_backends = [FilterSetBackend, SearchFilter, OrderingFilter]
     filterset_fields = {
         "rating": ["gte", "lte"],
@@ -102,8 +102,7 @@ class DepartmentViewSet(ReadOnlyModelViewSet[Department]):
 
 def make_app(employees: type[EmployeeViewSet], **policies: Any) -> FastAPI:
     """Return the application for a viewset; the policies are those of the companies and departments above it."""
-    url = database_url()
-    settings.configure(DATABASES={"default": {"URL": url, "OPTIONS": {"pool_size": POOL_SIZE}}}, SECRET_KEY=SECRET_KEY)
+    settings.configure(DATABASES={"default": database_url()}, POOL_SIZE=POOL_SIZE, SECRET_KEY=SECRET_KEY)
     router = Router()
     router.register(employees)
     router.register(employees(pagination_class=UncountedPagination), name="feed")
