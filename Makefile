@@ -1,5 +1,5 @@
 # `make` shows what there is. Needs Python 3.11 or later; everything else is installed into .venv.
-# make bench ONLY=fastapix5,handwritten ROWS=retrieve,create ROUNDS=5 SECONDS=3 measures less, or more; WRITE= writes nothing.
+# make bench ONLY=fastapix5,handwritten ROWS=retrieve,create ROUNDS=5 SECONDS=3 measures less, or more.
 # PYTHON=python3.12 chooses the interpreter of a new .venv; DATABASE_URL=postgresql+asyncpg://... the demo's database.
 
 PYTHON ?= python3
@@ -27,7 +27,8 @@ test-slow: $(VENV)/.test ## run the tests that take minutes or download
 
 bench: ROUNDS ?= 3
 bench: SECONDS ?= 2
-bench: WRITE ?= --write
+# A part of the table is printed only.
+bench: WRITE ?= $(if $(ONLY)$(ROWS),,--write)
 bench: $(VENV)/.bench ## measure against hand-written endpoints and other frameworks, and write the tables into docs/
 	@$(BIN)/python -m tests.benchmarks run --only '$(ONLY)' --rows '$(ROWS)' --rounds $(ROUNDS) --seconds $(SECONDS) $(WRITE)
 
