@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +74,7 @@ def profile(
     only: Annotated[str, typer.Option(help="Which contender.")] = "fastapix5",
     seconds: Annotated[float, typer.Option(min=0.5, help="How long.")] = 5.0,
     depth: Annotated[int, typer.Option(min=1, help="How many functions are shown.")] = 40,
+    stacks: Annotated[Path | None, typer.Option(help="A file for the stacks, to draw a flame graph of.")] = None,
 ) -> None:
     """Show where a contender spends its time while it is under load."""
     from tests.benchmarks.profiling import show_profile
@@ -82,7 +84,7 @@ def profile(
     with throwaway_server() as server:
         measured = Run(server, [contender], [measured_work], seconds, lambda _what: None)
         measured.prepare()
-        show_profile(measured, contender, measured_work, depth)
+        show_profile(measured, contender, measured_work, depth, stacks)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ COLOURS = {
     "fastcrud": "#ef6c00",
     "drf": "#6d4c41",
 }
-LABELS, BARS, VALUES, BAR, GAP, LEGEND = 330, 420, 60, 12, 14, 40
+LABELS, BARS, VALUES, BAR, GAP, LEGEND = 330, 420, 60, 12, 14, 66
+TITLE = "Answers a second, as multiples of those of the endpoints written by hand"
 STYLE = "text { font: 12px system-ui, sans-serif; fill: #222 } rect.page { fill: #fff }"
 
 
@@ -34,9 +35,10 @@ def draw(run: Run) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top}" width="{width}" height="{top}">',
-            "<title>Answers a second, as multiples of the endpoints written by hand</title>",
+            f"<title>{TITLE}</title>",
             f"<style>{STYLE}</style>",
             f'<rect class="page" width="{width}" height="{top}"/>',
+            text(8, 16, TITLE),
             *legend(drawn),
             *parts,
             "</svg>",
@@ -73,7 +75,7 @@ def legend(drawn: list[Contender]) -> list[str]:
     """The contenders' colours, three in a row."""
     found = []
     for index, contender in enumerate(drawn):
-        x, y = 8 + index % 3 * 265, 4 + index // 3 * 16
+        x, y = 8 + index % 3 * 265, 26 + index // 3 * 16
         found.append(f'<rect x="{x}" y="{y}" width="10" height="10" fill="{COLOURS[contender.name]}"/>')
         found.append(text(x + 16, y + 10, contender.title))
     return found

@@ -29,8 +29,16 @@ Frame = tuple[str, str]
 Stack = tuple[Frame, ...]
 
 
-def show_profile(run: Run, contender: Contender, work: Work, depth: int) -> None:
-    """Put a contender under load, look at it, and print where its time goes."""
+def show_profile(run: Run, contender: Contender, work: Work, depth: int, kept: Path | None) -> None:
+    """Put a contender under load, look at it, and print where its time goes.
+
+    Args:
+        run: A run that is prepared.
+        contender: Whose server.
+        work: What it is asked.
+        depth: How many lines a table has.
+        kept: Where the stacks go as well, as programs that draw flame graphs read them.
+    """
     generator = LoadGenerator()
     with run.served(contender) as running, tempfile.TemporaryDirectory() as directory:
         run.warm_up(generator, running)
@@ -41,9 +49,11 @@ def show_profile(run: Run, contender: Contender, work: Work, depth: int) -> None
         found = run.measure(generator, running, work)
         if spy.wait() != 0:
             raise SystemExit("py-spy could not look at the server: it needs root, or the right to trace processes.")
-        stacks = dict(read_stacks(output.read_text().splitlines()))
+        collapsed = output.read_text()
     generator.stop()
-    print_profile(stacks, found.cost, f"{contender.title}: {work.title}", depth)
+    if kept is not None:
+        kept.write_text(collapsed)
+    print_profile(dict(read_stacks(collapsed.splitlines())), found.cost, f"{contender.title}: {work.title}", depth)
 
 
 def spying(process: int, seconds: float, output: Path) -> list[str]:
