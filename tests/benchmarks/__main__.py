@@ -21,6 +21,9 @@ from tests.servers import throwaway_server
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(stderr=True)
 
+# More processes than this want a core: what is measured then says little.
+QUIET = 1.0
+
 
 def chosen(names: str, known: dict[str, Any], what: str) -> list[Any]:
     """The things of those names, in the order of the table; all of them without a name."""
@@ -53,6 +56,8 @@ def run(
             lambda what: progress.update(task, advance=1, description=what),
         )
         progress.update(task, total=measured.steps(rounds))
+        if measured.load > QUIET:
+            console.print(f"This machine is busy (load {measured.load:.1f}): look at processor time, not at rates.")
         measured.prepare()
         try:
             measured.compare()

@@ -24,9 +24,11 @@ PAGE = DOCS / "explanation" / "benchmarks.md"
 CHART = DOCS / "benchmarks.svg"
 README = DOCS.parent / "README.md"
 
-# Below this share of its core a server was waiting: for the database, or for the load generator.
+# Below this share of its core a server was waiting.
 BUSY = 0.85
-WAITED = f"* The server used less than {BUSY:.0%} of its core: it waited, as a rule for the database."
+WAITED = (
+    f"* The server used less than {BUSY:.0%} of its core: it waited for the database, or other processes had the core."
+)
 
 STARTS = ((START, "start of the process until the first answer, ms"), (FIRST_ANSWER, "the first request of these, ms"))
 PACKAGES = (
@@ -172,7 +174,7 @@ def circumstances(run: Run, rounds: int, duration: float) -> str:
     return (
         f"Measured on {day}: {processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, "
         f"Python {platform.python_version()}, PostgreSQL {run.postgresql}, {versions}. "
-        f"{rounds} rounds, samples of {run.seconds:g} s, {duration / 60:.0f} minutes in all."
+        f"{rounds} rounds, samples of {run.seconds:g} s, {duration / 60:.0f} minutes in all; load before it began: {run.load:.1f}."
     )
 
 

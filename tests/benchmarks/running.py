@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -83,6 +84,7 @@ class Run:
         advance: Called after each step, with what it was.
         results: What was found so far.
         postgresql: The server's version.
+        load: How many processes wanted a core before the run began.
     """
 
     server: Server
@@ -92,6 +94,7 @@ class Run:
     advance: Callable[[str], None]
     results: Results = field(default_factory=Results)
     postgresql: str = ""
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def prepare(self) -> None:
         """Make the rows, and a copy of them for each contender."""
