@@ -1,4 +1,5 @@
 # `make` shows what there is. Needs Python 3.11 or later; everything else is installed into .venv.
+# make bench ONLY=fastapix5,handwritten ROWS=retrieve,create ROUNDS=5 SECONDS=3 measures less, or more.
 # PYTHON=python3.12 chooses the interpreter of a new .venv; DATABASE_URL=postgresql+asyncpg://... the demo's database.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ SOURCES := fastapix5 example_project tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow bench profile lint format clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -23,6 +24,19 @@ test: $(VENV)/.test ## run the tests on SQLite and on a PostgreSQL that they sta
 
 test-slow: $(VENV)/.test ## run the tests that take minutes or download
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+bench: ROUNDS ?= 3
+bench: SECONDS ?= 2
+# A part of the table is printed only.
+bench: WRITE ?= $(if $(ONLY)$(ROWS),,--write)
+bench: $(VENV)/.bench ## measure against hand-written endpoints and other frameworks, and write the tables into docs/
+	@$(BIN)/python -m tests.benchmarks run --only '$(ONLY)' --rows '$(ROWS)' --rounds $(ROUNDS) --seconds $(SECONDS) $(WRITE)
+
+profile: WORK ?= retrieve
+profile: ONLY ?= fastapix5
+profile: SECONDS ?= 5
+profile: $(VENV)/.bench ## show where a server spends its time under load; WORK=create ONLY=handwritten name others
+	@$(BIN)/python -m tests.benchmarks profile --work '$(WORK)' --only '$(ONLY)' --seconds $(SECONDS)
 
 lint: $(VENV)/.lint ## check style and types
 	$(BIN)/ruff check $(SOURCES)
@@ -58,6 +72,11 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.made
 $(VENV)/.test: pyproject.toml $(VENV)/.made
 	@echo "Installing fastapix5 and what its tests need ..."
 	@$(PIP) install --quiet --editable '.[cli]' --group test
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.made
+	@echo "Installing fastapix5 and what it is measured against ..."
+	@$(PIP) install --quiet --editable '.[cli]' --group bench
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml $(VENV)/.test

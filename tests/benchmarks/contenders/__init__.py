@@ -1,0 +1,1 @@
+"""The contenders, each as small as its users would write it; ``tests.benchmarks.registry`` lists them."""
