@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic
+from typing import Any, Generic, Self
 
 from sqlalchemy import ColumnElement, Select, func, literal_column, select
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -346,27 +346,30 @@ class Description(Generic[M, R]):
         """The SELECT of the number of rows."""
         if self.shows_objects and not self.is_sliced and not self.unique:
             return select(func.count()).select_from(self.model).where(*self.where())
-        inner = self._rows().with_only_columns(*key_of(self.model)) if self.shows_objects else self.values_statement()
-        if not self.is_sliced and not self.unique:
-            inner = inner.order_by(None)
+        rows = self._unordered()
+        inner = rows._rows().with_only_columns(*key_of(self.model)) if self.shows_objects else rows.values_statement()  # noqa: SLF001 (its own class)
         return select(func.count()).select_from(inner.subquery())
+
+    def _unordered(self) -> Self:
+        """The same rows in any order, where the order does not say which rows they are."""
+        return self if self.is_sliced or self.unique or not self.ordering else replace(self, ordering=())
 
     def exists_clause(self) -> ColumnElement[bool]:
         """``EXISTS (SELECT ... these rows ...)``, to stand in another statement."""
         if self.shows_objects:
             return self.cut(select(1).select_from(self.model).where(*self.where())).correlate(None).exists()
-        return self.values_statement().correlate(None).exists()
+        return self._unordered().values_statement().correlate(None).exists()
 
     def __clause_element__(self) -> Select[Any]:
         """These rows as they stand in another statement: ``filter(author__in=queryset)``."""
         if self.shows_objects:
             return self._rows().with_only_columns(*key_of(self.model), maintain_column_froms=True).correlate(None)
-        return self.values_statement().correlate(None)
+        return self._unordered().values_statement().correlate(None)
 
     def aggregate_statement(self, aggregates: dict[str, Expression]) -> Select[Any]:
         """The SELECT of one row: each aggregate over all of these rows."""
         if not self.shows_objects and (self.is_grouped or self.unique is not None):
-            rows = self.values_statement().subquery()
+            rows = self._unordered().values_statement().subquery()
             names: Any = ColumnNames(rows)
             return select(*(value.resolve(names).label(name) for name, value in aggregates.items())).select_from(rows)
         narrowed: Description[M, Any] = self

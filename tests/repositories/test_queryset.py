@@ -337,3 +337,12 @@ def test_a_name_from_django_says_what_to_write() -> None:
         with pytest.raises(AttributeError) as error:
             getattr(queryset, name)
         assert str(error.value) == sentence
+
+
+async def test_what_does_not_depend_on_an_order_ignores_it(scope: None) -> None:
+    """Counting distinct values, or asking whether there are any, needs no order that they could show."""
+    ranks = QuerySet(Author).order_by("name").values_list("rank", flat=True).distinct()
+    assert await ranks.count() == 6
+    assert await ranks.exists()
+    assert await ranks.aggregate(n=Count("rank")) == {"n": 5}
+    assert await QuerySet(Author).filter(rank__in=ranks).count() == 6
