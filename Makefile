@@ -20,7 +20,7 @@ demo: $(VENV)/.demo ## load the flights of 2013 into a database and serve them o
 	@$(BIN)/python example_project/manage.py serve
 
 test: $(VENV)/.test ## run the tests on SQLite and on a PostgreSQL that they start and stop
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile $(ARGS)
 
 test-slow: $(VENV)/.test ## run the tests that take minutes or download
 	$(BIN)/python -m pytest -m slow $(ARGS)

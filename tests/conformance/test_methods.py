@@ -621,6 +621,8 @@ PARTS = {
     *(
         "aggregate_statement",
         "annotation_names",
+        "check_as_value",
+        "check_name",
         "by_key",
         "count_statement",
         "cut",
