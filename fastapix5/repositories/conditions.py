@@ -170,18 +170,6 @@ def check_condition(condition: Any) -> None:
         )
 
 
-def frozen(condition: Condition) -> Condition:
-    """``condition`` with copies of the lists that its values are, so that it stays what it was."""
-    if not isinstance(condition, Q):
-        return condition
-    found = Q()
-    found.connector, found.negated = condition.connector, condition.negated
-    found.children = tuple(
-        (child[0], _kept(child[1])) if isinstance(child, tuple) else frozen(child) for child in condition.children
-    )
-    return found
-
-
 def _kept(value: Any) -> Any:
     if isinstance(value, (set, frozenset, Iterator)) or type(value).__name__.startswith("dict_"):
         return list(value)

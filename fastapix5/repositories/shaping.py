@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, false
 
-from fastapix5.repositories.conditions import Condition, Q, check_names, frozen
+from fastapix5.repositories.conditions import Condition, Q, check_names
 from fastapix5.repositories.description import Annotation, Description, Kind, Lock, M, R, Shown
 from fastapix5.repositories.expressions import Aggregate, Expression, Ordering, named_aggregates
 from fastapix5.repositories.loading import check_columns
@@ -58,10 +58,8 @@ class Shaping(Description[M, R]):
         return self._narrowed(~Q(*conditions, **lookups))
 
     def _narrowed(self, condition: Q) -> Self:
-        # An iterator among the values is read once: here.
-        kept = frozen(condition)
-        check_names(kept, self.model, self.annotation_names())
-        return replace(self, conditions=(*self.conditions, kept))
+        check_names(condition, self.model, self.annotation_names())
+        return replace(self, conditions=(*self.conditions, condition))
 
     def at(self, *instances: M) -> Self:
         """The rows of these objects, and no others."""
