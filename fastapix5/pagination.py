@@ -8,10 +8,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from annotated_types import Ge, Le
 from fastapi_pagination.bases import AbstractPage, AbstractParams, RawParams
-from fastapi_pagination.config import Config
 from fastapi_pagination.customization import CustomizedPage, UseModule, UseName
-from fastapi_pagination.flow import Flow, run_async_flow
-from fastapi_pagination.flows import generic_flow
 from pydantic import BaseModel, Field
 
 from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured
@@ -170,39 +167,13 @@ class CountedPagination(BasePagination):
     async def paginate(self, query: dict[str, Any], count: Count, fetch: Fetch, link: Link, page_class: Any) -> Any:
         """Return one page, with its links and the exact number of rows; see ``BasePagination``."""
         params = self.params(query)
-        links: dict[str, Any] = {}
-        seen = 0
-
-        def total_flow() -> Flow[Any, int]:
-            nonlocal seen
-            total: int = yield count()
-            seen = total
-            self.check(params, total)
-            following, preceding = self.neighbours(params, total)
-            links["next"] = None if following is None else link(following)
-            links["previous"] = None if preceding is None else link(preceding)
-            return total
-
-        def rows_flow(raw: RawParams) -> Flow[Any, Sequence[BaseModel]]:
-            if (raw.offset or 0) >= seen:
-                return []
-            rows: Sequence[BaseModel] = yield fetch(raw.limit or 0, raw.offset or 0)
-            return rows
-
-        def create(
-            items: Sequence[Any], /, total: int | None = None, params: AbstractParams | None = None, **kwargs: Any
-        ) -> Any:
-            return page_class.create(items, params=params, total=total, **kwargs, **links)
-
-        flow = generic_flow(
-            limit_offset_flow=rows_flow,
-            total_flow=total_flow,
-            params=params,
-            config=Config(page_cls=page_class),
-            async_=True,
-            create_page_factory=create,
-        )
-        return await run_async_flow(flow)
+        total = await count()
+        self.check(params, total)
+        wanted = params.to_raw_params()
+        rows = [] if wanted.offset >= total else await fetch(wanted.limit, wanted.offset)
+        following, preceding = self.neighbours(params, total)
+        links = {"next": following and link(following), "previous": preceding and link(preceding)}
+        return page_class.create(rows, params=params, total=total, **links)
 
 
 class PageNumberPagination(CountedPagination):

@@ -178,6 +178,7 @@ class Planner:
             handler=handlers.choose(action, loads=loads, direct=direct, overridden=self._overrides(action)),
             compiled=direct and not loads,
             why=why,
+            alone=direct and not loads and self._is_alone(action, read),
         )
 
     def _action_route(self, declared: ActionDeclaration, method: str) -> RoutePlan:
@@ -387,6 +388,14 @@ class Planner:
         writing = list(self._needs_objects(action)) if action in WRITES else []
         loads = on_object and bool(looking or writing)
         return loads, not writing, "; ".join([*looking, *writing]) or "nothing asks for an object"
+
+    def _is_alone(self, action: Action, read: Read | None) -> bool:
+        """Whether a write is over with its one statement: nothing comes after it, and nothing around it asks the database."""
+        shown = action is Action.DESTROY or (read is not None and read.is_final)
+        return action in WRITES and shown and not (self._overrides("get_queryset") and self._is_async("get_queryset"))
+
+    def _is_async(self, name: str) -> bool:
+        return inspect.iscoroutinefunction(getattr(self.prototype, name))
 
     def _needs_objects(self, action: Action) -> Iterator[str]:
         """Why a write needs an object of the model: hooks and verbs of the user's own, or the model itself."""

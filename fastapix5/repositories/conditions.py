@@ -72,6 +72,12 @@ class Q:
         node.negated = negated
         return node
 
+    def vary(self, children: Iterable[Condition | tuple[str, Any]]) -> Q:
+        """The same with other children."""
+        node = type(self)()
+        node.children, node.connector, node.negated = tuple(children), self.connector, self.negated
+        return node
+
     def __bool__(self) -> bool:
         return bool(self.children)
 
