@@ -6,9 +6,10 @@ behind a write's RETURNING by scalar subqueries; to-many relations are fetched t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -34,7 +35,7 @@ KEYS_PER_STATEMENT = 5_000
 
 Key = tuple[Any, ...]
 # What was found for each to-many relation, by the owner's key.
-Related = Mapping["Many", Mapping[Key, list[BaseModel]]]
+Related = Mapping["Many", Mapping[Any, list[BaseModel]]]
 NONE_RELATED: Related = {}
 
 
@@ -49,24 +50,25 @@ class Many:
     join: Any
     order: tuple[Any, ...]
 
-    async def fetch(self, using: str, keys: Sequence[Key]) -> Mapping[Key, list[BaseModel]]:
-        """The related instances of each owner."""
-        found: dict[Key, list[BaseModel]] = {}
+    async def fetch(self, using: str, keys: Sequence[Any]) -> Mapping[Any, list[BaseModel]]:
+        """The related instances of each owner, whose keys are as ``Node.identify`` has them."""
+        found: dict[Any, list[BaseModel]] = {}
         width = len(self.owner_key)
+        owner_of = itemgetter(*range(-width, 0))
         step = max(1, KEYS_PER_STATEMENT // width)
         for start in range(0, len(keys), step):
             rows = await self._ask(using, keys[start : start + step])
             for row, instance in zip(rows, await self.read.instances(using, rows), strict=True):
-                found.setdefault(tuple(row[-width:]), []).append(instance)
+                found.setdefault(owner_of(row), []).append(instance)
         return found
 
-    async def _ask(self, using: str, keys: Sequence[Key]) -> Sequence[Any]:
+    async def _ask(self, using: str, keys: Sequence[Any]) -> Sequence[Any]:
         try:
             return await ask(using, self._term(keys))
         except Shapeless:
             return (await execute(using, self._statement(keys))).all()
 
-    def _term(self, keys: Sequence[Key]) -> Term[Select[Any]]:
+    def _term(self, keys: Sequence[Any]) -> Term[Select[Any]]:
         """The SELECT, taken apart: any number of keys is one value.
 
         Raises:
@@ -82,11 +84,12 @@ class Many:
             said = zip((self.read.entity, *self.read.targets), made(terms, slots), strict=False)
             return self._select(one_of(self.owner_key[0], Slot(slots[-1])), reach_of(dict(said)))
 
-        values = (*values_of(terms), [key[0] for key in keys])
+        values = (*values_of(terms), keys)
         return Term((self, shapes_of(terms)), values, make, parameters_of(terms))
 
-    def _statement(self, keys: Sequence[Key]) -> Select[Any]:
-        return self._select(key_in(self.owner_key, keys), related_condition)
+    def _statement(self, keys: Sequence[Any]) -> Select[Any]:
+        parts = keys if len(self.owner_key) > 1 else [(key,) for key in keys]
+        return self._select(key_in(self.owner_key, parts), related_condition)
 
     def _select(self, owners: ColumnElement[bool], reach: Reach) -> Select[Any]:
         """The SELECT of the related rows of some owners, and their owners' keys."""
@@ -118,22 +121,39 @@ class Node:
         """The primary key of this entity in ``row``."""
         return tuple([row[index] for index in self.key])
 
-    def build(self, row: Sequence[Any], related: Related = NONE_RELATED) -> BaseModel:
-        """The schema's instance for this entity in ``row``."""
-        names, start = self.selection.names, self.start
-        values: dict[str, Any] = dict(zip(names, row[start:] if start else row, strict=False))
-        for name, node in self.one:
-            # Where an outer join found nothing, the key is null.
-            values[name] = None if None in node.key_of(row) else node.build(row, related)
-        for many in self.many:
-            values[many.name] = related[many].get(self.key_of(row), [])
-        return self.selection.build(values)
+    @cached_property
+    def identify(self) -> Callable[[Sequence[Any]], Any]:
+        """What finds the entity of a row among others: its key, without a tuple around one value."""
+        return itemgetter(*self.key)
+
+    @cached_property
+    def build(self) -> Callable[[Sequence[Any], Related], BaseModel]:
+        """What makes the schema's instance for this entity in a row, with what is related to it."""
+        names, start, identify, finish = self.selection.names, self.start, self.identify, self.selection.build
+        one = [(name, node.identify, node.build) for name, node in self.one]
+        many = [(relation.name, relation) for relation in self.many]
+
+        def build(row: Sequence[Any], related: Related = NONE_RELATED) -> BaseModel:
+            values: dict[str, Any] = dict(zip(names, row[start:] if start else row, strict=False))
+            for name, identify_one, build_one in one:
+                # Where an outer join found nothing, the key is null.
+                values[name] = None if is_absent(identify_one(row)) else build_one(row, related)
+            for name, relation in many:
+                values[name] = related[relation].get(identify(row), [])
+            return finish(values)
+
+        return build
 
     def walk(self) -> Iterator[Node]:
         """This node and every one below it in the same row."""
         yield self
         for _, node in self.one:
             yield from node.walk()
+
+
+def is_absent(key: Any) -> bool:
+    """Whether a key, as ``Node.identify`` has it, is that of no row."""
+    return key is None or (type(key) is tuple and None in key)
 
 
 class Whole(FunctionElement[Any]):
@@ -266,15 +286,20 @@ class Read:
         """The schema's instances for ``rows``, with one more statement for each to-many relation."""
         if self.selection.is_flat:
             return self.selection.build_flat(rows)
-        build = self.root.build
-        if not self.has_many:
-            return [build(row) for row in rows]
-        related: dict[Many, Mapping[Key, list[BaseModel]]] = {}
-        for node in self.root.walk() if rows else ():
-            for many in node.many:
-                keys = dict.fromkeys(key for row in rows if None not in (key := node.key_of(row)))
-                related[many] = await many.fetch(using, list(keys))
+        build, related = self.root.build, NONE_RELATED
+        if self.has_many:
+            related = await self._related(using, rows)
         return [build(row, related) for row in rows]
+
+    async def _related(self, using: str, rows: Sequence[Any]) -> Related:
+        """What is related to ``rows`` by relations to many."""
+        found: dict[Many, Mapping[Any, list[BaseModel]]] = {}
+        for node in self.root.walk() if rows else ():
+            if node.many:
+                keys = list(dict.fromkeys(key for row in rows if not is_absent(key := node.identify(row))))
+            for many in node.many:
+                found[many] = await many.fetch(using, keys)
+        return found
 
 
 @lru_cache(maxsize=1024)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast, get_args, get_origin
 
 from sqlalchemy import ColumnElement
@@ -88,13 +88,9 @@ class Repository(Generic[M, Rows]):
         if model is not None or type(self).row_policy is not Repository.row_policy:
             self._register_policy(self.model)
         self.using = using
+        self.mapper: Mapper[Any] = mapper_of(self.model)
 
-    @cached_property
-    def mapper(self) -> Mapper[Any]:
-        """The model's mapper."""
-        return mapper_of(self.model)
-
-    @cached_property
+    @property
     def _writer(self) -> RowWriter[M]:
         return RowWriter(self.model, self.using)
 

@@ -105,9 +105,15 @@ class Selection:
         if self.validates:
             names = self.input_names
             return self.schema.model_validate({names[name]: value for name, value in values.items()})
-        if self.relations:
+        if self._is_disordered:
             values = {name: values[name] for name in self.schema.model_fields}
         return self._put(values)
+
+    @cached_property
+    def _is_disordered(self) -> bool:
+        """Whether a relation stands before a column, where values have it behind."""
+        relations = sorted(self.relations, key=lambda relation: relation.many)
+        return [*self.names, *(relation.field.name for relation in relations)] != list(self.schema.model_fields)
 
     @cached_property
     def _put(self) -> Callable[[dict[str, Any]], BaseModel]:
