@@ -213,6 +213,8 @@ async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
     The ancestors' facts travel with the count, or with the rows where nothing is counted.
     """
     plan, pagination = view.plan, view.plan.policies.pagination
+    # A queryset class of the user's own may show rows in its own way.
+    view.mapped = plan.output.mappings is not None and type(queryset).as_schema is QuerySet.as_schema
     facts = view.ancestors.facts
     if not queryset.ordering and plan.ordering:
         queryset = queryset.order_by(*plan.ordering)
@@ -231,16 +233,17 @@ async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
         verified = True
         return number
 
-    async def read(chosen: QuerySet[Any]) -> list[BaseModel]:
+    async def read(chosen: QuerySet[Any]) -> list[Any]:
+        shown = plan.output.read
         try:
-            found: list[BaseModel] = await chosen.as_schema(plan.output.read)
+            found: list[Any] = await (chosen.as_mappings(shown) if view.mapped else chosen.as_schema(shown))
         except InvalidPattern as error:
             raise blamed(error, plan.policies.filters, view.query) from error
         if not found and not verified:
             await verify(view)
         return found
 
-    async def fetch(limit: int, offset: int) -> list[BaseModel]:
+    async def fetch(limit: int, offset: int) -> list[Any]:
         known = queryset if verified else queryset.where_facts(facts)
         return await read(known[offset : offset + limit])
 

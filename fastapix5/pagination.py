@@ -89,6 +89,8 @@ class BasePagination:
 
     page_size: int | None = None
     max_page_size: int | None = None
+    # Whether ``paginate`` looks at the rows. Where it only hands them on, no instances are made of them.
+    looks_at_rows: ClassVar[bool] = True
     # Whether a page past the end is not found; one that is empty is there.
     ends: ClassVar[bool] = True
 
@@ -152,6 +154,13 @@ class BasePagination:
 
 class CountedPagination(BasePagination):
     """What page number and limit with offset share: an exact count, and links to both neighbours."""
+
+    looks_at_rows = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "paginate" in cls.__dict__ and "looks_at_rows" not in cls.__dict__:
+            cls.looks_at_rows = True
 
     def params(self, query: dict[str, Any]) -> Any:
         """The fastapi-pagination parameters of this request."""

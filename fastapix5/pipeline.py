@@ -313,11 +313,10 @@ def render(view: Any, result: Any) -> Response:
         return result
     if output.adapter is None or (result is None and output.status == 204):
         response = Response(status_code=output.status)
-    elif type(result) is bytes and view.plan.function is None:
-        response = Rendered(result, output.status)
     else:
+        serializer = output.mappings if view.mapped else output.adapter.serializer
         # What contradicts its schema is a fault of the code, and must not be sent.
-        response = Rendered(output.adapter.serializer.to_json(result, by_alias=True, warnings="error"), output.status)
+        response = Rendered(serializer.to_json(result, by_alias=True, warnings="error"), output.status)
     if view.location is not None:
         place = location(view.request, view.key.format(view.location))
         response.raw_headers.insert(0, (b"location", place.encode("latin-1")))

@@ -18,6 +18,7 @@ from fastapix5.permissions import BasePermission
 from fastapix5.problems import Location
 from fastapix5.repositories import Read
 from fastapix5.schemas import SchemaField
+from fastapix5.schemas.serializing import MappingSerializer
 from fastapix5.throttling import BaseThrottle
 
 # Step 9 of a route: runs with the view and the body's values, returns what is rendered.
@@ -89,6 +90,7 @@ class Output:
         read: How rows of it are read.
         response_type: What OpenAPI shows: the schema, a page of it, an action's return type; None for no content.
         adapter: Serializes ``response_type``.
+        mappings: Serializes it with mappings in place of the schema's instances, where a list need not make these.
         status: The status of the answer.
     """
 
@@ -97,6 +99,7 @@ class Output:
     response_type: Any
     adapter: TypeAdapter[Any] | None
     status: int
+    mappings: MappingSerializer | None = None
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ from fastapix5.plan import BodyPlan, Output, ParentPlan, Policies, ResourcePlan,
 from fastapix5.problems import ROW, Location
 from fastapix5.repositories import Read, Repository, register_policy, register_reading
 from fastapix5.schemas import mapper_of, select_for
+from fastapix5.schemas.serializing import mapping_serializer
 from fastapix5.services import Service
 from fastapix5.settings import settings
 from fastapix5.shapes import adapter_of, answer_of, body_of, shown_paths, signature_of
@@ -266,7 +267,13 @@ class Planner:
         if read is None or standard.action is Action.DESTROY:
             return Output(None if read is None else read.selection.schema, read, None, None, standard.status)
         answer = self._answer(read, pagination, many=standard.action is Action.LIST)
-        return Output(read.selection.schema, read, answer, TypeAdapter(answer), standard.status)
+        adapter = TypeAdapter(answer)
+        lists = standard.action is Action.LIST and not self._overrides(Action.LIST)
+        makes_instances = read.selection.has_rules or (pagination is not None and pagination.looks_at_rows)
+        mappings = (
+            mapping_serializer(adapter, answer, read.selection.schemas) if lists and not makes_instances else None
+        )
+        return Output(read.selection.schema, read, answer, adapter, standard.status, mappings)
 
     @staticmethod
     def _answer(read: Read, pagination: BasePagination | None, *, many: bool) -> Any:

@@ -115,6 +115,8 @@ class GenericViewSet(Generic[M]):
     # What ``objects_filter`` adds to the row policy of the repository.
     narrowing: RowPolicy | None = None
     limits: tuple[Ancestors, Any] | None = None
+    # Whether the rows of a list are mappings still.
+    mapped: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -191,6 +191,8 @@ def _create_postgresql(url: URL, options: dict[str, Any], arguments: dict[str, A
         "timeout": _at_most_a_statement(settings.CONNECT_TIMEOUT),
         "command_timeout": settings.STATEMENT_TIMEOUT + GRACE,
         "connection_class": PostgreSQLConnection,
+        # The driver's timers would hold on to the context of whoever asked a statement first. Their number has a bound.
+        "max_cached_statement_lifetime": 0,
         "server_settings": {
             "application_name": str(query.pop("application_name", "fastapix5")),
             "statement_timeout": _milliseconds(settings.STATEMENT_TIMEOUT),

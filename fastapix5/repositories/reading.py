@@ -215,6 +215,11 @@ class Reading(Shaping[M, R]):
         with translated(self.mapper):
             return cast("list[S]", await read.instances(self.alias, await self._shown_by(read)))
 
+    async def as_mappings(self, read: Read) -> list[dict[str, Any]]:
+        """What the instances of ``as_schema`` would hold, by field, for a schema without rules of its own."""
+        with translated(self.mapper):
+            return await read.mappings(self.alias, await self._shown_by(read))
+
     async def _shown_by(self, read: Read) -> Sequence[Any]:
         """The rows that ``read`` makes instances of."""
         try:

@@ -6,11 +6,11 @@ behind a write's RETURNING by scalar subqueries; to-many relations are fetched t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import Column, ColumnElement, Select, inspect, literal_column, select
@@ -33,9 +33,13 @@ from fastapix5.schemas import Selection, key_of, select_for
 KEYS_PER_STATEMENT = 5_000
 
 
+T = TypeVar("T")
+
 Key = tuple[Any, ...]
 # What was found for each to-many relation, by the owner's key.
-Related = Mapping["Many", Mapping[Any, list[BaseModel]]]
+Related = Mapping["Many", Mapping[Any, list[Any]]]
+# Makes of rows what is shown of them.
+Show = Callable[["Read", str, Sequence[Any]], Awaitable[list[Any]]]
 NONE_RELATED: Related = {}
 
 
@@ -50,16 +54,16 @@ class Many:
     join: Any
     order: tuple[Any, ...]
 
-    async def fetch(self, using: str, keys: Sequence[Any]) -> Mapping[Any, list[BaseModel]]:
-        """The related instances of each owner, whose keys are as ``Node.identify`` has them."""
-        found: dict[Any, list[BaseModel]] = {}
+    async def fetch(self, using: str, keys: Sequence[Any], show: Show) -> Mapping[Any, list[Any]]:
+        """What is shown of the related rows of each owner, whose keys are as ``Node.identify`` has them."""
+        found: dict[Any, list[Any]] = {}
         width = len(self.owner_key)
         owner_of = itemgetter(*range(-width, 0))
         step = max(1, KEYS_PER_STATEMENT // width)
         for start in range(0, len(keys), step):
             rows = await self._ask(using, keys[start : start + step])
-            for row, instance in zip(rows, await self.read.instances(using, rows), strict=True):
-                found.setdefault(owner_of(row), []).append(instance)
+            for row, shown in zip(rows, await show(self.read, using, rows), strict=True):
+                found.setdefault(owner_of(row), []).append(shown)
         return found
 
     async def _ask(self, using: str, keys: Sequence[Any]) -> Sequence[Any]:
@@ -129,11 +133,22 @@ class Node:
     @cached_property
     def build(self) -> Callable[[Sequence[Any], Related], BaseModel]:
         """What makes the schema's instance for this entity in a row, with what is related to it."""
-        names, start, identify, finish = self.selection.names, self.start, self.identify, self.selection.build
         one = [(name, node.identify, node.build) for name, node in self.one]
+        build: Callable[[Sequence[Any], Related], BaseModel] = self._builder(self.selection.build, one)
+        return build
+
+    @cached_property
+    def build_mapping(self) -> Callable[[Sequence[Any], Related], dict[str, Any]]:
+        """What makes the same as a mapping."""
+        one = [(name, node.identify, node.build_mapping) for name, node in self.one]
+        build: Callable[[Sequence[Any], Related], dict[str, Any]] = self._builder(self.selection.arrange, one)
+        return build
+
+    def _builder(self, finish: Callable[[dict[str, Any]], T], one: Sequence[tuple[str, Any, Any]]) -> Any:
+        names, start, identify = self.selection.names, self.start, self.identify
         many = [(relation.name, relation) for relation in self.many]
 
-        def build(row: Sequence[Any], related: Related = NONE_RELATED) -> BaseModel:
+        def build(row: Sequence[Any], related: Related) -> T:
             values: dict[str, Any] = dict(zip(names, row[start:] if start else row, strict=False))
             for name, identify_one, build_one in one:
                 # Where an outer join found nothing, the key is null.
@@ -286,19 +301,24 @@ class Read:
         """The schema's instances for ``rows``, with one more statement for each to-many relation."""
         if self.selection.is_flat:
             return self.selection.build_flat(rows)
-        build, related = self.root.build, NONE_RELATED
-        if self.has_many:
-            related = await self._related(using, rows)
+        build, related = self.root.build, await self._related(using, rows, Read.instances)
         return [build(row, related) for row in rows]
 
-    async def _related(self, using: str, rows: Sequence[Any]) -> Related:
-        """What is related to ``rows`` by relations to many."""
-        found: dict[Many, Mapping[Any, list[BaseModel]]] = {}
+    async def mappings(self, using: str, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """What the instances for ``rows`` would hold, by field; for schemas without rules of their own."""
+        build, related = self.root.build_mapping, await self._related(using, rows, Read.mappings)
+        return [build(row, related) for row in rows]
+
+    async def _related(self, using: str, rows: Sequence[Any], show: Show) -> Related:
+        """What is shown of the rows that are related to ``rows`` by relations to many."""
+        if not self.has_many:
+            return NONE_RELATED
+        found: dict[Many, Mapping[Any, list[Any]]] = {}
         for node in self.root.walk() if rows else ():
             if node.many:
                 keys = list(dict.fromkeys(key for row in rows if not is_absent(key := node.identify(row))))
             for many in node.many:
-                found[many] = await many.fetch(using, keys)
+                found[many] = await many.fetch(using, keys, show)
         return found
 
 

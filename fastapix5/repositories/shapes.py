@@ -16,7 +16,7 @@ from sqlalchemy import BindParameter, Column, ColumnElement, inspect
 from sqlalchemy.orm import ColumnProperty
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.visitors import cloned_traverse
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import NullType, TupleType, TypeEngine
 
 from fastapix5.repositories.comparisons import MANY
 from fastapix5.repositories.conditions import Condition, Ground, Q, to_sql
@@ -336,7 +336,8 @@ def expression_term(expression: ColumnElement[bool]) -> Fact:
         if parameter.literal_execute or parameter.required:
             raise Shapeless
         if parameter.expanding:
-            if not isinstance(value, (list, tuple)):
+            # A tuple becomes parameters of its own, and so may what has no type.
+            if not isinstance(value, (list, tuple)) or isinstance(parameter.type, (TupleType, NullType)):
                 raise Shapeless
             sizes.append(len(value))
             values += value

@@ -105,15 +105,18 @@ class Selection:
         if self.validates:
             names = self.input_names
             return self.schema.model_validate({names[name]: value for name, value in values.items()})
-        if self._is_disordered:
-            values = {name: values[name] for name in self.schema.model_fields}
-        return self._put(values)
+        return self._put(self.arrange(values))
 
     @cached_property
-    def _is_disordered(self) -> bool:
-        """Whether a relation stands before a column, where values have it behind."""
+    def order(self) -> tuple[str, ...]:
+        """Every field."""
+        return tuple(self.schema.model_fields)
+
+    @cached_property
+    def is_disordered(self) -> bool:
+        """Whether a relation stands before a column, or one to many rows before one to one: values have them behind."""
         relations = sorted(self.relations, key=lambda relation: relation.many)
-        return [*self.names, *(relation.field.name for relation in relations)] != list(self.schema.model_fields)
+        return (*self.names, *(relation.field.name for relation in relations)) != self.order
 
     @cached_property
     def _put(self) -> Callable[[dict[str, Any]], BaseModel]:
@@ -141,6 +144,20 @@ class Selection:
     def is_flat(self) -> bool:
         """Whether the columns are all there is to an instance."""
         return not (self.relations or self.validates)
+
+    @cached_property
+    def schemas(self) -> frozenset[type[BaseModel]]:
+        """This schema and all that it nests."""
+        return frozenset({self.schema}).union(*(relation.selection.schemas for relation in self.relations))
+
+    @cached_property
+    def has_rules(self) -> bool:
+        """Whether an instance of this schema, or of one that it nests, is more than the values of its fields."""
+        return self.validates or any(relation.selection.has_rules for relation in self.relations)
+
+    def arrange(self, values: dict[str, Any]) -> dict[str, Any]:
+        """``values`` in the order of the fields."""
+        return {name: values[name] for name in self.order} if self.is_disordered else values
 
     def build_flat(self, rows: Iterable[Sequence[Any]]) -> list[BaseModel]:
         """The instances for rows that begin with the columns, where these are all there is."""
