@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Null, Select, select
+from sqlalchemy import Executable, Null, Select, select
 from sqlalchemy.orm import Mapper
 
 from fastapix5.repositories.description import Description
@@ -23,6 +23,7 @@ from fastapix5.repositories.shapes import (
     shapes_of,
     values_of,
 )
+from fastapix5.repositories.storing import EXPRESSIONS
 from fastapix5.repositories.writes import delete_statement, insert_statement, update_statement
 
 
@@ -106,7 +107,7 @@ def _write_term(
     verb: str, build: Any, mapper: Mapper[Any], data: Mapping[str, Any], facts: Sequence[Fact], read: Read
 ) -> Term[Executable]:
     related = _related(read)
-    bound = [name for name, value in data.items() if not isinstance(value, ColumnElement)]
+    bound = [name for name, value in data.items() if not isinstance(value, EXPRESSIONS)]
     terms = (*related, *facts)
 
     def make(slots: Slots | None) -> Executable:
@@ -130,9 +131,9 @@ def _write_term(
 
 def _columns(data: Mapping[str, Any]) -> Hashable:
     """What of ``data`` decides the text: its names, and where the null of JSON stands; other SQL has no shape here."""
-    if all(not isinstance(value, ColumnElement) for value in data.values()):
+    if all(not isinstance(value, EXPRESSIONS) for value in data.values()):
         return tuple(data)
-    if all(isinstance(value, Null) for value in data.values() if isinstance(value, ColumnElement)):
+    if all(isinstance(value, Null) for value in data.values() if isinstance(value, EXPRESSIONS)):
         return tuple((name, isinstance(value, Null)) for name, value in data.items())
     return OPAQUE
 
