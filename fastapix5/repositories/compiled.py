@@ -129,7 +129,7 @@ def _write_term(
             for name, value in data.items()
         }
         conditions = made(terms, slots[len(bound) :])
-        reach = reach_of(dict(zip(read.targets, conditions, strict=False)))
+        reach = reach_of(dict(zip(read.targets, conditions[: len(related)], strict=False)))
         returned: Executable = build(mapper, written, conditions[len(related) :], read.returning(reach))
         return returned
 
