@@ -1,4 +1,4 @@
-"""Steps 6 to 9 on rows: the ancestors, the object, and what each action does.
+"""Steps 7 to 9 on rows: the object, and what each action does.
 
 A handler takes the view and the body, and returns what is rendered. ``choose`` picks one for a route when it is
 planned. A *direct* handler goes from SQL to the schema's instance in one statement; the others make objects of the
@@ -10,39 +10,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, inspect
+from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper
 from starlette.responses import Response
 
-from fastapix5.access import acting
 from fastapix5.actions import Action
+from fastapix5.ancestors import narrowing, row, rows, verify
 from fastapix5.concurrency import call
 from fastapix5.db.errors import translated
 from fastapix5.db.sessions import get_session
 from fastapix5.exceptions import (
     DoesNotExist,
     FieldError,
-    InvalidPattern,
     NotAuthenticated,
     PermissionDenied,
     ValidationFailed,
 )
-from fastapix5.filters import blamed
-from fastapix5.parameters import quoted_path
-from fastapix5.plan import BodyPlan, Handler, ParentPlan
-from fastapix5.repositories import Q, QuerySet, Read, row_key, to_sql
-from fastapix5.repositories.compiled import facts_term
-from fastapix5.repositories.conditions import Condition, Ground
-from fastapix5.repositories.facts import exists_fact, facts_of, with_facts
-from fastapix5.repositories.policies import shown_condition
-from fastapix5.repositories.reading import mappings_of
+from fastapix5.lists import Listing, Mapped
+from fastapix5.plan import BodyPlan, Handler
+from fastapix5.repositories import QuerySet, Read, row_key
+from fastapix5.repositories.facts import facts_of
 from fastapix5.repositories.shapes import Fact
-from fastapix5.repositories.templates import ask
 from fastapix5.schemas import body_values
-from fastapix5.settings import settings
 
 
 @dataclass
@@ -64,103 +55,6 @@ class Body:
     def sent(self, plan: BodyPlan) -> set[str]:
         """The attributes that the body names, null or not."""
         return set(body_values(self.values["data"], plan.fields, partial=True))
-
-
-@dataclass(frozen=True)
-class Ancestors:
-    """What the path says of the rows above: the values that a row below must have, and the facts that must hold."""
-
-    values: Mapping[str, Any] = field(default_factory=dict)
-    facts: tuple[Fact, ...] = ()
-
-
-NO_ANCESTORS = Ancestors()
-
-
-# Step 6
-
-
-async def resolve_ancestors(
-    parents: tuple[ParentPlan, ...], views: tuple[Any, ...], link: Mapping[str, str]
-) -> Ancestors:
-    """Return what the ancestors demand. No statement is sent, unless an ancestor's permission looks at its row.
-
-    Args:
-        parents: The ancestors' plans, outermost first.
-        views: Their viewsets for this request.
-        link: The attributes of the row below that refer to the last of them.
-
-    Raises:
-        DoesNotExist: An ancestor that had to be loaded is not there.
-    """
-    values: Mapping[str, Any] = {}
-    facts: list[Fact] = []
-    for index, (parent, view) in enumerate(zip(parents, views, strict=True)):
-        view.ancestors = Ancestors(values, tuple(facts))
-        following = parents[index + 1].link if index + 1 < len(parents) else link
-        known = view.keys[parent.key.kwarg]
-        # An ancestor's row policy sees the scope that opens the ancestor, not the one that opens what is below it.
-        with acting(view.access):
-            if parent.loads or not set(following.values()) <= set(known):
-                instance = await call(view.get_object)
-                values = {child: getattr(instance, attribute) for child, attribute in following.items()}
-                facts = []
-            else:
-                facts.append(exists_fact(await row(view)))
-                values = {child: known[attribute] for child, attribute in following.items()}
-    return Ancestors(values, tuple(facts))
-
-
-async def verify(view: Any) -> None:
-    """Send the ancestors' facts by themselves, where no other statement carries them.
-
-    Raises:
-        DoesNotExist: An ancestor is not there, or out of the caller's reach.
-    """
-    if view.ancestors.facts:
-        with translated():
-            found = await ask(view.repository.using, facts_term(view.ancestors.facts))
-        if not all(found[0]):
-            raise DoesNotExist(view.model.__name__)
-
-
-# Step 7 and 8
-
-
-async def rows(view: Any) -> QuerySet[Any]:
-    """The view's rows, below the ancestors of the path."""
-    # An overridden get_queryset() may have begun elsewhere than at super().
-    return limited(view, await call(view.get_queryset))
-
-
-def limited(view: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
-    """``queryset`` within the view's limits: its ``objects_filter``, and the values that the path gives."""
-    if view.narrowing is None and not view.ancestors.values:
-        return queryset
-    missing = [limit for limit in limits(view) if not any(limit is known for known in queryset.conditions)]
-    return queryset.vary(conditions=(*queryset.conditions, *missing)) if missing else queryset
-
-
-def limits(view: Any) -> tuple[Condition, ...]:
-    """The conditions on every row of this request, made once for the ancestors that the path has."""
-    if view.limits is None or view.limits[0] is not view.ancestors:
-        values = view.ancestors.values
-        above = (Q(**values),) if values else ()
-        view.limits = (view.ancestors, (*narrowing(view), *above))
-    found: tuple[Condition, ...] = view.limits[1]
-    return found
-
-
-def narrowing(view: Any) -> tuple[ColumnElement[bool], ...]:
-    """What the view's ``objects_filter`` says beside the model's row policy."""
-    condition = None if view.narrowing is None else view.narrowing(view.access)
-    return () if condition is None else (to_sql((condition,), Ground(view.model, shown_condition)),)
-
-
-async def row(view: Any) -> QuerySet[Any]:
-    """The one row that the path names, with the ancestors' facts."""
-    queryset = await rows(view)
-    return with_facts(queryset, view.ancestors.facts).filter(**view.keys[view.key.kwarg])
 
 
 async def fetch_object(view: Any, *, lock: bool) -> Any:
@@ -206,62 +100,10 @@ async def find(view: Any) -> None:
 async def list_rows(view: Any, _body: Body) -> Any:
     """Filter, order and cut the rows; what the read schema shows is all that is selected."""
     queryset = await call(view.filter_queryset, await rows(view))
-    return await paginated(view, queryset)
-
-
-async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
-    """A page of ``queryset`` as the request asks for it.
-
-    The ancestors' facts travel with the count, or with the rows where nothing is counted.
-    """
-    plan, pagination = view.plan, view.plan.policies.pagination
     # A queryset class of the user's own may show rows in its own way.
-    view.mapped = plan.output.mappings is not None and type(queryset).as_schema is QuerySet.as_schema
-    facts = view.ancestors.facts
-    if not queryset.ordering and plan.ordering:
-        queryset = queryset.order_by(*plan.ordering)
-    queryset = queryset.ordered()
-
-    verified = not facts
-
-    async def count() -> int:
-        nonlocal verified
-        try:
-            number, held = await queryset.count_with(*facts)
-        except InvalidPattern as error:
-            raise blamed(error, plan.policies.filters, view.query) from error
-        if not all(held):
-            raise DoesNotExist(view.model.__name__)
-        verified = True
-        return number
-
-    async def read(chosen: QuerySet[Any]) -> list[Any]:
-        shown = plan.output.read
-        try:
-            found: list[Any] = await (mappings_of(chosen, shown) if view.mapped else chosen.as_schema(shown))
-        except InvalidPattern as error:
-            raise blamed(error, plan.policies.filters, view.query) from error
-        if not found and not verified:
-            await verify(view)
-        return found
-
-    async def fetch(limit: int, offset: int) -> list[Any]:
-        known = queryset if verified else with_facts(queryset, facts)
-        return await read(known[offset : offset + limit])
-
-    if pagination is None:
-        return await read(with_facts(queryset, facts))
-    return await pagination.paginate(
-        view.query, count, fetch, lambda changes: link(view.request, changes), plan.output.response_type
-    )
-
-
-def link(request: Any, changes: Mapping[str, Any]) -> str:
-    """This request's URL with other query parameters: path and query, behind PUBLIC_BASE_URL where it is set."""
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in changes]
-    query = urlencode([*kept, *((name, value) for name, value in changes.items() if value is not None)])
-    path = f"{settings.PUBLIC_BASE_URL or ''}{quoted_path(request)}"
-    return f"{path}?{query}" if query else path
+    if view.plan.output.mappings is None or type(queryset).as_schema is not QuerySet.as_schema:
+        return await call(view.paginate_queryset, queryset)
+    return Mapped(await Listing(view, queryset, mapped=True).answer())
 
 
 # Step 9: one row

@@ -13,13 +13,15 @@ from starlette.responses import Response
 
 from fastapix5.access import ANONYMOUS, Access, current_access
 from fastapix5.actions import Action
+from fastapix5.ancestors import resolve_ancestors
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.concurrency import call, is_pending
 from fastapix5.db.retries import run_unit
 from fastapix5.db.sessions import session_scope
 from fastapix5.db.transactions import atomic, in_atomic
 from fastapix5.exceptions import CredentialsError, FieldError, SerializationFailure, ValidationFailed
-from fastapix5.handlers import Body, denied, find, resolve_ancestors
+from fastapix5.handlers import Body, denied, find
+from fastapix5.lists import Mapped
 from fastapix5.parameters import UNTOUCHED, check_unicode, parse_query, quoted_path
 from fastapix5.permissions import BasePermission, granted_scope
 from fastapix5.plan import RoutePlan
@@ -103,7 +105,7 @@ async def answer(inclusion: Inclusion[S], request: Request) -> Response:
             attempts = Attempts(inclusion, request, (*views, view), solved, raw)
             if plan.safe:
                 response = await attempts.make()
-            elif plan.alone and not inclusion.waits and not in_atomic(plan.using):
+            elif plan.compiled and plan.around is None and not inclusion.waits and not in_atomic(plan.using):
                 response = await attempts.make_alone()
             else:
                 response = await attempts.make_in_transaction()
@@ -264,7 +266,7 @@ class Attempts(Generic[S]):
             self.views = [anew(view, state) for view, state in zip(self.views, self.before, strict=True)]
         plan, (*above, view) = self.inclusion.plan, self.views
         # A permission may have asked for rows before its scope was granted.
-        view.limits = None
+        view.row_limits = None
         if above:
             view.ancestors = await resolve_ancestors(plan.parents, tuple(above), plan.link)
         if self.inclusion.waits:
@@ -314,7 +316,9 @@ def render(view: Any, result: Any) -> Response:
     if output.adapter is None or (result is None and output.status == 204):
         response = Response(status_code=output.status)
     else:
-        serializer = output.mappings if view.mapped else output.adapter.serializer
+        serializer: Any = output.adapter.serializer
+        if isinstance(result, Mapped):
+            serializer, result = output.mappings, result.answer
         # What contradicts its schema is a fault of the code, and must not be sent.
         response = Rendered(serializer.to_json(result, by_alias=True, warnings="error"), output.status)
     if view.location is not None:

@@ -121,7 +121,7 @@ class RoutePlan:
         handler: Step 9.
         compiled: Whether rows go from SQL to the answer without objects of the model.
         why: Why they do or do not, in a few words.
-        alone: Whether an unsafe request is one statement, which is its own transaction.
+        around: Why a compiled write needs a transaction around its statement; None where the statement is its own.
         using: The database alias.
         link: The attributes that refer to the parent, and what of it they refer to.
         lenient: Whether unknown query parameters are passed over.
@@ -157,7 +157,7 @@ class RoutePlan:
     max_body_size: int
     max_depth: int
     retry: bool = True
-    alone: bool = False
+    around: str | None = None
     function: Callable[..., Any] | None = None
     takes: frozenset[str] = frozenset()
     places: Mapping[str, Location] = field(default_factory=dict)

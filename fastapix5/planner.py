@@ -179,7 +179,7 @@ class Planner:
             handler=handlers.choose(action, loads=loads, direct=direct, overridden=self._overrides(action)),
             compiled=direct and not loads,
             why=why,
-            alone=direct and not loads and self._is_alone(action, read),
+            around=self._around(action, read) if action in WRITES and direct and not loads else None,
         )
 
     def _action_route(self, declared: ActionDeclaration, method: str) -> RoutePlan:
@@ -268,7 +268,7 @@ class Planner:
             return Output(None if read is None else read.selection.schema, read, None, None, standard.status)
         answer = self._answer(read, pagination, many=standard.action is Action.LIST)
         adapter = TypeAdapter(answer)
-        lists = standard.action is Action.LIST and not self._overrides(Action.LIST)
+        lists = standard.action is Action.LIST and not (self._overrides("list") or self._overrides("paginate_queryset"))
         makes_instances = read.selection.has_rules or (pagination is not None and pagination.looks_at_rows)
         mappings = (
             mapping_serializer(adapter, answer, read.selection.schemas) if lists and not makes_instances else None
@@ -396,13 +396,13 @@ class Planner:
         loads = on_object and bool(looking or writing)
         return loads, not writing, "; ".join([*looking, *writing]) or "nothing asks for an object"
 
-    def _is_alone(self, action: Action, read: Read | None) -> bool:
-        """Whether a write is over with its one statement: nothing comes after it, and nothing around it asks the database."""
-        shown = action is Action.DESTROY or (read is not None and read.is_final)
-        return action in WRITES and shown and not (self._overrides("get_queryset") and self._is_async("get_queryset"))
-
-    def _is_async(self, name: str) -> bool:
-        return inspect.iscoroutinefunction(getattr(self.prototype, name))
+    def _around(self, action: Action, read: Read | None) -> str | None:
+        """Why something may come before or after the one statement of a write, so that it needs a transaction."""
+        if self._overrides("get_queryset") and inspect.iscoroutinefunction(self.prototype.get_queryset):
+            return "get_queryset() may ask the database first"
+        if action is Action.DESTROY or read is None or read.is_final:
+            return None
+        return "the answer shows related rows" if read.has_many else "the schema's own rules may refuse the answer"
 
     def _needs_objects(self, action: Action) -> Iterator[str]:
         """Why a write needs an object of the model: hooks and verbs of the user's own, or the model itself."""

@@ -12,12 +12,14 @@ from starlette.requests import Request
 
 from fastapix5.access import ANONYMOUS, Access
 from fastapix5.actions import SAFE_METHODS, Action
+from fastapix5.ancestors import NO_ANCESTORS, Ancestors, limited, rows
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.checks import check_keywords
 from fastapix5.concurrency import call
 from fastapix5.declarations import Declaration
 from fastapix5.filters import BaseFilterBackend
-from fastapix5.handlers import NO_ANCESTORS, Ancestors, denied, fetch_object, limited, paginated, render, rows
+from fastapix5.handlers import denied, fetch_object, render
+from fastapix5.lists import Listing
 from fastapix5.pagination import BasePagination
 from fastapix5.parameters import Key
 from fastapix5.permissions import BasePermission, SecurityScopes
@@ -114,9 +116,7 @@ class GenericViewSet(Generic[M]):
     permissions: tuple[BasePermission, ...] = ()
     # What ``objects_filter`` adds to the row policy of the repository.
     narrowing: RowPolicy | None = None
-    limits: tuple[Ancestors, Any] | None = None
-    # Whether the rows of a list are mappings still.
-    mapped: bool = False
+    row_limits: tuple[Ancestors, Any] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -196,7 +196,7 @@ class GenericViewSet(Generic[M]):
 
     async def paginate_queryset(self, queryset: QuerySet[M]) -> Any:
         """Return the page of ``queryset`` that the request asks for, as the read schema shows it."""
-        return await paginated(self, queryset)
+        return await Listing(self, queryset).answer()
 
     async def get_object(self) -> M:
         """Return the row that the path names, locked in an unsafe method, its object permissions checked.
@@ -240,7 +240,7 @@ class ListModelMixin:
 
     async def list(self: Any) -> Any:
         """Return a page of rows."""
-        return await paginated(self, await call(self.filter_queryset, await rows(self)))
+        return await call(self.paginate_queryset, await call(self.filter_queryset, await rows(self)))
 
 
 class RetrieveModelMixin:

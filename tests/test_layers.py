@@ -24,6 +24,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     (
         "actions",
         "plan",
+        "ancestors",
+        "lists",
         "handlers",
         "checks",
         "declarations",

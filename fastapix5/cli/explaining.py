@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fastapix5.actions import Action
 from fastapix5.db.direct import refusal
 from fastapix5.db.engines import get_database
 from fastapix5.plan import RoutePlan
@@ -70,8 +71,16 @@ def path_of(plan: RoutePlan) -> tuple[str, str]:
     why = "; ".join([plan.why, *above])
     if not plan.compiled:
         return "objects", why
-    refused = refusal(get_database(plan.using))
+    refused = refusal(get_database(plan.using)) or in_transaction(plan)
     return ("core", refused) if refused else ("compiled", why)
+
+
+def in_transaction(plan: RoutePlan) -> str:
+    """Return why a route's statement stands in a transaction, which is SQLAlchemy's; the empty string where it does not."""
+    if plan.around is not None:
+        return plan.around
+    written = plan.action in (Action.CREATE, Action.UPDATE, Action.PARTIAL_UPDATE)
+    return "a row policy is asked after the write" if written and row_policies(plan) else ""
 
 
 def row_policies(plan: RoutePlan) -> tuple[str, ...]:

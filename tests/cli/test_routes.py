@@ -153,7 +153,7 @@ def test_an_engine_of_sqlalchemys_own_takes_the_core() -> None:
     """One that was not made from settings."""
     with override_settings(DATABASES={"default": create_async_engine(URL)}):
         found = {row["path"]: row["why"] for row in explained().values()}
-    assert found["core"] == "the driver is aiosqlite, by SQLAlchemy's own dialect"
+    assert found["core"] == "the engine is the user's own, with SQLAlchemy's dialect"
 
 
 def test_an_engine_that_echoes_takes_the_core() -> None:

@@ -148,7 +148,7 @@ EXPRESSIONS: dict[str, Callable[[int], Any]] = {
     "named": named,
     "twice": twice,
     "op": lambda v: Author.rank.op("+")(v) > 3,
-    "bool_op": lambda v: Author.rank.bool_op(">=")(v),
+    "bool_op": lambda v: Author.rank.bool_op(">=")(v + 0),
     "arithmetic": lambda v: Author.rank * v + 1 > v,
     "negation": lambda v: not_(Author.rank == v),
     "between": lambda v: Author.rank.between(v, v + 1),

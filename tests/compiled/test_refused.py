@@ -35,7 +35,9 @@ class Base(DeclarativeBase):
 class Folded(Comparator[str]):
     """Compares without case, and binds what Python has made of the value."""
 
-    def __eq__(self, other: object) -> Any:
+    __hash__ = Comparator.__hash__
+
+    def __eq__(self, other: Any) -> Any:
         return func.lower(self.__clause_element__()) == other.lower()
 
     def in_(self, other: Any) -> Any:
@@ -79,7 +81,10 @@ Folder.number = column_property(
     .scalar_subquery()
 )
 Folder.letters = relationship(
-    Letter, primaryjoin=(Letter.folder_id == Folder.id) & (Letter.tenant == of_tenant()), viewonly=True, order_by=Letter.id
+    Letter,
+    primaryjoin=(Letter.folder_id == Folder.id) & (Letter.tenant == of_tenant()),
+    viewonly=True,
+    order_by=Letter.id,
 )
 Letter.own_folder = relationship(
     Folder, primaryjoin=(Letter.folder_id == Folder.id) & (Letter.tenant == of_tenant()), viewonly=True
@@ -192,9 +197,10 @@ async def test_hybrids_compare_with_what_python_makes_of_values(folders: None) -
     names = ("ONE", "two", "Three", "one")
     assert not await different(lambda name: every.filter(folded=name), names, FolderBrief)
     assert not await different(lambda name: every.filter(folded__in=[name, "One"]), names, FolderBrief)
-    assert not await different(lambda name: QuerySet(Letter).filter(folder__folded=name).order_by("id"), names, LetterRead)
+    assert not await different(
+        lambda name: QuerySet(Letter).filter(folder__folded=name).order_by("id"), names, LetterRead
+    )
     assert not await different(lambda name: every.filter(Folder.folded == name), names, FolderBrief)
-    authors = QuerySet(Author)
 
 
 NUMBERS = (0, 1, 2, 3, 1)
@@ -244,7 +250,9 @@ async def test_what_python_computes_of_a_chain_is_computed_each_time(scope: None
     for place, chain in enumerate(chains):
         assert not await different(chain, NUMBERS, AuthorRead), place
     assert not await different(lambda v: books.filter(chapter_count=v), NUMBERS, BookRead)
-    assert not await different(lambda v: books.filter(chapter_count__gte=v).order_by("-chapter_count", "id"), NUMBERS, BookRead)
+    assert not await different(
+        lambda v: books.filter(chapter_count__gte=v).order_by("-chapter_count", "id"), NUMBERS, BookRead
+    )
     assert not await different(lambda v: authors.filter(books__chapter_count=v), NUMBERS, AuthorRead)
 
 
@@ -319,7 +327,7 @@ async def test_a_write_takes_sql_as_a_value(scope: None) -> None:
     for make in (
         lambda n: n,
         lambda n: Defaults.number + n,
-        lambda n: literal(n),
+        literal,
         lambda n: Defaults.touched,
         lambda n: func.abs(-n),
         lambda n: select(func.count() + n).select_from(Defaults).scalar_subquery(),
@@ -329,8 +337,12 @@ async def test_a_write_takes_sql_as_a_value(scope: None) -> None:
             for n in (5, 6, 7):
                 rows = facts_of(QuerySet(Defaults).filter(id=10))
                 await repository.update_rows({"number": 1, "touched": 2}, read, rows)
-                written = await repository.update_rows({data: make(n)}, read, facts_of(QuerySet(Defaults).filter(id=10)))
+                written = await repository.update_rows(
+                    {data: make(n)}, read, facts_of(QuerySet(Defaults).filter(id=10))
+                )
                 with by_core():
                     await repository.update_rows({"number": 1, "touched": 2}, read, rows)
-                    expected = await repository.update_rows({data: make(n)}, read, facts_of(QuerySet(Defaults).filter(id=10)))
+                    expected = await repository.update_rows(
+                        {data: make(n)}, read, facts_of(QuerySet(Defaults).filter(id=10))
+                    )
                 assert written == expected
