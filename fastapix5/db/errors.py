@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import asyncpg
 from sqlalchemy import exc
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.exc import StaleDataError
 
 from fastapix5.db.constraints import Tables
+from fastapix5.db.dialects import loaded
 from fastapix5.db.statements import NO_STATEMENT, read_statement
 from fastapix5.exceptions import (
     CheckViolation,
@@ -32,6 +31,11 @@ from fastapix5.exceptions import (
     Unavailable,
     UniqueViolation,
 )
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    import asyncpg
 
 # By SQLSTATE, or its first two characters where no full code is listed.
 POSTGRESQL: dict[str, type[DatabaseError]] = {
@@ -148,11 +152,11 @@ def translate(
 def translate_driver(error: BaseException | None, tables: Tables, *, deleting: bool) -> DatabaseError | None:
     """Return our error for one that a driver raised, bare or as SQLAlchemy adapted it."""
     for found in (error, error.__cause__ if error is not None else None):
-        if isinstance(found, asyncpg.PostgresError):
+        if isinstance(found, loaded("asyncpg", "PostgresError")):
             return _from_postgresql(found, tables, deleting)
-        if isinstance(found, asyncpg.InterfaceError):
+        if isinstance(found, loaded("asyncpg", "InterfaceError")):
             return Unavailable(str(found)) if "closed" in str(found) else None
-        if isinstance(found, sqlite3.Error):
+        if isinstance(found, loaded("sqlite3", "Error")):
             return _from_sqlite(found, tables, deleting)
         if isinstance(found, OverflowError):
             return RangeViolation(table=tables.name)
@@ -184,7 +188,7 @@ def translated(
 def _from_postgresql(error: asyncpg.PostgresError, tables: Tables, deleting: bool) -> DatabaseError | None:
     state = error.sqlstate or ""
     kind = POSTGRESQL.get(state) or POSTGRESQL.get(state[:2])
-    if isinstance(error, asyncpg.InvalidCachedStatementError):
+    if isinstance(error, loaded("asyncpg", "InvalidCachedStatementError")):
         kind = Unavailable  # The schema changed under a prepared statement; the next attempt prepares anew.
     if isinstance(error.__cause__, OverflowError) or "(value out of " in str(error):
         kind = RangeViolation  # asyncpg's own refusal, without a code that says so.
@@ -269,7 +273,7 @@ def _from_sqlite_module(error: sqlite3.Error, text: str, tables: Tables) -> Data
         return _violation(TypeViolation, tables, None, None, (column,) if column else ())
     if "Cannot operate on a closed database" in text or text.lower() in ("no active connection", "connection closed"):
         return Unavailable(text)
-    if isinstance(error, sqlite3.DataError):
+    if isinstance(error, loaded("sqlite3", "DataError")):
         return LengthViolation(table=tables.name)
     return None
 

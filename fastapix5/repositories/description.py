@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Self
 
 from sqlalchemy import ColumnElement, Select, func, literal_column, select
-from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 from typing_extensions import TypeVar
 
+from fastapix5.db.dialects import load_postgresql
 from fastapix5.models import not_deleted
 from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
 from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, annotation_in, leaves, to_sql
@@ -249,7 +249,7 @@ class Description(Generic[M, R]):
 
     def _distinct(self, statement: Select[Any], names: RowNames) -> Select[Any]:
         columns = [names(name) for name in self.unique or ()]
-        return statement.ext(distinct_on(*columns)) if columns else statement.distinct()
+        return statement.ext(load_postgresql().distinct_on(*columns)) if columns else statement.distinct()
 
     def order(self, labels: Mapping[str, Any] | None = None) -> list[Any]:
         """The entries of the ORDER BY; by the labels of annotations, where the statement shows them."""
