@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cached_property, lru_cache
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 from annotated_types import Ge, Le
-from fastapi_pagination.bases import AbstractPage, AbstractParams, RawParams
-from fastapi_pagination.config import Config
-from fastapi_pagination.customization import CustomizedPage, UseModule, UseName
-from fastapi_pagination.flow import Flow, run_async_flow
-from fastapi_pagination.flows import generic_flow
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured
 from fastapix5.parameters import Parameter
 from fastapix5.settings import settings
+
+if TYPE_CHECKING:
+    from fastapi_pagination.bases import RawParams
+    from fastapi_pagination.flow import Flow
 
 T = TypeVar("T")
 
@@ -28,29 +28,42 @@ Fetch = Callable[[int, int], Awaitable[Sequence[BaseModel]]]
 Link = Callable[[dict[str, Any]], str]
 
 
-class NumberParams(BaseModel, AbstractParams):
+@cache
+def _library() -> Any:
+    """fastapi-pagination; it loads when a route that has pages is built."""
+    import fastapi_pagination.config
+    import fastapi_pagination.flows
+
+    return fastapi_pagination
+
+
+@dataclass(frozen=True, slots=True)
+class NumberParams:
     """Which page, and how long it is."""
 
-    page: int = 1
+    page: int
     page_size: int
 
     def to_raw_params(self) -> RawParams:
         """The page as limit and offset."""
-        return RawParams(limit=self.page_size, offset=(self.page - 1) * self.page_size)
+        raw: RawParams = _library().bases.RawParams(limit=self.page_size, offset=(self.page - 1) * self.page_size)
+        return raw
 
 
-class OffsetParams(BaseModel, AbstractParams):
+@dataclass(frozen=True, slots=True)
+class OffsetParams:
     """How many rows, after how many others."""
 
     limit: int
-    offset: int = 0
+    offset: int
 
     def to_raw_params(self) -> RawParams:
         """The same, as fastapi-pagination has it."""
-        return RawParams(limit=self.limit, offset=self.offset)
+        raw: RawParams = _library().bases.RawParams(limit=self.limit, offset=self.offset)
+        return raw
 
 
-class CountedPage(AbstractPage[T], Generic[T]):
+class CountedPage(BaseModel, Generic[T]):
     """A page of rows: ``{count, next, previous, results}``, as in Django REST framework."""
 
     count: int = Field(description="How many rows there are in all")
@@ -58,10 +71,8 @@ class CountedPage(AbstractPage[T], Generic[T]):
     previous: str | None = Field(description="The previous page, or null on the first")
     results: list[T]
 
-    __params_type__ = NumberParams
-
     @classmethod
-    def create(cls, items: Sequence[T], params: AbstractParams, **kwargs: Any) -> CountedPage[T]:  # noqa: ARG003
+    def create(cls, items: Sequence[T], params: object, **kwargs: Any) -> CountedPage[T]:  # noqa: ARG003
         """Return the page; the rows are what the queryset built, so they are not validated again."""
         return cls.model_construct(
             results=list(items), count=kwargs["total"], next=kwargs["next"], previous=kwargs["previous"]
@@ -71,9 +82,11 @@ class CountedPage(AbstractPage[T], Generic[T]):
 @lru_cache(maxsize=1024)
 def page_schema(schema: type[BaseModel]) -> type[CountedPage[Any]]:
     """The page of a read schema, bound once: ``FlightReadPage``."""
-    page: Any = CountedPage[schema]  # type: ignore[valid-type]
-    named: Any = CustomizedPage[page, UseName(f"{schema.__name__}Page"), UseModule(schema.__module__)]
-    return named  # type: ignore[no-any-return]
+    return create_model(
+        f"{schema.__name__}Page",
+        __base__=CountedPage[schema],  # type: ignore[valid-type]
+        __module__=schema.__module__,
+    )
 
 
 class BasePagination:
@@ -156,6 +169,11 @@ class BasePagination:
 class CountedPagination(BasePagination):
     """What page number and limit with offset share: an exact count, and links to both neighbours."""
 
+    def get_page_schema(self, schema: type[BaseModel]) -> Any:
+        """Return the type of a page of ``schema``, and load what pages need."""
+        _library()
+        return super().get_page_schema(schema)
+
     def params(self, query: dict[str, Any]) -> Any:
         """The fastapi-pagination parameters of this request."""
         raise NotImplementedError
@@ -169,7 +187,7 @@ class CountedPagination(BasePagination):
 
     async def paginate(self, query: dict[str, Any], count: Count, fetch: Fetch, link: Link, page_class: Any) -> Any:
         """Return one page, with its links and the exact number of rows; see ``BasePagination``."""
-        params = self.params(query)
+        library, params = _library(), self.params(query)
         links: dict[str, Any] = {}
         seen = 0
 
@@ -189,20 +207,18 @@ class CountedPagination(BasePagination):
             rows: Sequence[BaseModel] = yield fetch(raw.limit or 0, raw.offset or 0)
             return rows
 
-        def create(
-            items: Sequence[Any], /, total: int | None = None, params: AbstractParams | None = None, **kwargs: Any
-        ) -> Any:
+        def create(items: Sequence[Any], /, total: int | None = None, params: object = None, **kwargs: Any) -> Any:
             return page_class.create(items, params=params, total=total, **kwargs, **links)
 
-        flow = generic_flow(
+        flow = library.flows.generic_flow(
             limit_offset_flow=rows_flow,
             total_flow=total_flow,
             params=params,
-            config=Config(page_cls=page_class),
+            config=library.config.Config(page_cls=page_class),
             async_=True,
             create_page_factory=create,
         )
-        return await run_async_flow(flow)
+        return await library.flow.run_async_flow(flow)
 
 
 class PageNumberPagination(CountedPagination):
@@ -222,7 +238,7 @@ class PageNumberPagination(CountedPagination):
     def params(self, query: dict[str, Any]) -> NumberParams:
         """Return the page that the request asks for."""
         size = query.get(self.page_size_query_param, self.size)
-        return NumberParams.model_construct(page=query.get(self.page_query_param, 1), page_size=size)
+        return NumberParams(page=query.get(self.page_query_param, 1), page_size=size)
 
     def check(self, params: NumberParams, total: int) -> None:
         """Refuse a page past the end; the first page is always there.
@@ -266,7 +282,7 @@ class LimitOffsetPagination(CountedPagination):
     def params(self, query: dict[str, Any]) -> OffsetParams:
         """Return the rows that the request asks for."""
         limit = query.get(self.limit_query_param, self.size)
-        return OffsetParams.model_construct(limit=limit, offset=query.get(self.offset_query_param, 0))
+        return OffsetParams(limit=limit, offset=query.get(self.offset_query_param, 0))
 
     def neighbours(self, params: OffsetParams, total: int) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """Return the offsets of the next and the previous page; none beyond what may be asked for."""
