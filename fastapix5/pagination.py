@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, Field, create_model
@@ -37,8 +36,7 @@ def _library() -> Any:
     return fastapi_pagination
 
 
-@dataclass(frozen=True, slots=True)
-class NumberParams:
+class NumberParams(NamedTuple):
     """Which page, and how long it is."""
 
     page: int
@@ -50,8 +48,7 @@ class NumberParams:
         return raw
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetParams:
+class OffsetParams(NamedTuple):
     """How many rows, after how many others."""
 
     limit: int
@@ -63,7 +60,7 @@ class OffsetParams:
         return raw
 
 
-class CountedPage(BaseModel, Generic[T]):
+class CountedPage(BaseModel, Generic[T], defer_build=True):
     """A page of rows: ``{count, next, previous, results}``, as in Django REST framework."""
 
     count: int = Field(description="How many rows there are in all")

@@ -23,7 +23,7 @@ from fastapix5.throttling import BaseThrottle
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BodyPlan:
     """What a standard action takes in its body.
 
@@ -47,7 +47,7 @@ class BodyPlan:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ParentPlan:
     """An ancestor in the path.
 
@@ -68,7 +68,7 @@ class ParentPlan:
     loads: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Policies:
     """The policies of one route."""
 
@@ -79,7 +79,7 @@ class Policies:
     pagination: BasePagination | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Output:
     """What a route answers with.
 
@@ -98,7 +98,7 @@ class Output:
     status: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RoutePlan:
     """One route: one action, with one method, of one viewset.
 
@@ -175,7 +175,7 @@ class RoutePlan:
         return (*(parent.key for parent in self.parents), *own)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ResourcePlan:
     """A viewset and its children, compiled."""
 

@@ -99,11 +99,11 @@ SQLITE: dict[str, type[DatabaseError]] = {
 # What a bind processor raises for a value that its type does not take.
 UNSUITABLE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
-_KEY = re.compile(r"\((?P<columns>.+?)\)=\(")  # Key (a, b)=(1, 2) already exists.
-_ARGUMENT = re.compile(r"^invalid input for query argument \$(?P<number>\d+)")
-_TOO_LONG = re.compile(r"^value too long for type .*\((?P<length>\d+)\)$")
-_TOO_LARGE = re.compile(r"^A field with precision (?P<precision>\d+), scale (?P<scale>-?\d+) ")
-_UNBOUND = re.compile(r"^Error binding parameter (?P<number>\d+)")
+_KEY = r"\((?P<columns>.+?)\)=\("  # Key (a, b)=(1, 2) already exists.
+_ARGUMENT = r"^invalid input for query argument \$(?P<number>\d+)"
+_TOO_LONG = r"^value too long for type .*\((?P<length>\d+)\)$"
+_TOO_LARGE = r"^A field with precision (?P<precision>\d+), scale (?P<scale>-?\d+) "
+_UNBOUND = r"^Error binding parameter (?P<number>\d+)"
 # A value of tsquery or hstore has a syntax too; that of a statement is wrong "at" a place.
 SYNTAX_ERROR = "42601"
 _SYNTAX_OF_VALUE = "syntax error in "
@@ -214,16 +214,16 @@ def _columns(error: asyncpg.PostgresError, kind: type[DatabaseError], tables: Ta
     text, detail = str(error), error.detail or ""
     if kind is CheckViolation:
         return tables.unnamed_check(error.table_name, error.constraint_name)
-    if match := _ARGUMENT.search(text):
+    if match := re.search(_ARGUMENT, text):
         column = tables.statement.column_of(int(match["number"]))
         return (column,) if column else ()
-    if match := _TOO_LONG.search(text):
+    if match := re.search(_TOO_LONG, text):
         length = int(match["length"])
         return tables.columns_like(lambda found: getattr(found, "length", None) == length)
-    if match := _TOO_LARGE.search(detail):
+    if match := re.search(_TOO_LARGE, detail):
         digits = (int(match["precision"]), int(match["scale"]))
         return tables.columns_like(lambda found: _digits(found) == digits)
-    if kind is not ProtectedRow and (match := _KEY.search(detail)):
+    if kind is not ProtectedRow and (match := re.search(_KEY, detail)):
         return [part.strip('" ') for part in match["columns"].split(",")]
     return ()
 
@@ -268,7 +268,7 @@ def _read_sqlite(rest: str, kind: type[DatabaseError], tables: Tables) -> tuple[
 
 
 def _from_sqlite_module(error: sqlite3.Error, text: str, tables: Tables) -> DatabaseError | None:
-    if match := _UNBOUND.search(text):
+    if match := re.search(_UNBOUND, text):
         column = tables.statement.column_of(int(match["number"]))
         return _violation(TypeViolation, tables, None, None, (column,) if column else ())
     if "Cannot operate on a closed database" in text or text.lower() in ("no active connection", "connection closed"):
