@@ -6,8 +6,7 @@ import enum
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fastapix5.exceptions import ImproperlyConfigured, did_you_mean
 
@@ -48,8 +47,7 @@ class Action(enum.StrEnum):
     DESTROY = "destroy"
 
 
-@dataclass(frozen=True, slots=True)
-class Standard:
+class Standard(NamedTuple):
     """Where a standard action lives: its method, whether it names one row, and the status of its answer."""
 
     action: Action
@@ -71,8 +69,7 @@ STANDARD: Mapping[Action, Standard] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ActionDeclaration:
+class ActionDeclaration(NamedTuple):
     """What ``@action`` said of a method.
 
     Attributes:
@@ -89,9 +86,9 @@ class ActionDeclaration:
     detail: bool
     methods: tuple[str, ...]
     url_path: str
-    status_code: int | None = None
-    policies: Mapping[str, Any] = field(default_factory=dict)
-    documentation: Mapping[str, Any] = field(default_factory=dict)
+    status_code: int | None
+    policies: Mapping[str, Any]
+    documentation: Mapping[str, Any]
 
 
 DOCUMENTATION = frozenset({"summary", "description", "deprecated", "tags", "include_in_schema"})
@@ -194,7 +191,7 @@ def declared_actions(cls: type[Any]) -> list[ActionDeclaration]:
     for name, member in inspect.getmembers(cls, callable):
         declaration = declaration_of(member)
         if declaration is not None:
-            found.append(replace(declaration, name=name))
+            found.append(declaration._replace(name=name))
         elif any(declaration_of(vars(owner).get(name)) is not None for owner in cls.__mro__):
             raise ImproperlyConfigured(
                 f"{cls.__name__}.{name}",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
@@ -32,8 +31,7 @@ POSTGRESQL = frozenset({"postgres", "postgresql", "postgresql+asyncpg", "postgre
 SQLITE = frozenset({"sqlite", "sqlite+aiosqlite", "sqlite+fastapix5"})
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(NamedTuple):
     """An engine and its two ways to run a statement; both share the engine's pool.
 
     Attributes:

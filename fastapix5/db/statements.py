@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 _PART = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _NAME = rf"(?:{_PART}\.)*{_PART}"
@@ -18,8 +19,7 @@ _SELECT = re.compile(r" SELECT ")
 _PLACEHOLDER = re.compile(r"\$(\d+)|\?")
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """What is known of a statement; of one that is not understood, nothing.
 
     Attributes:
@@ -32,7 +32,7 @@ class Statement:
     verb: str = ""
     table: str | None = None
     columns: tuple[str, ...] = ()
-    arguments: Mapping[int, str] = field(default_factory=dict)
+    arguments: Mapping[int, str] = MappingProxyType({})
 
     def column_of(self, argument: int) -> str | None:
         """The column that an argument was for."""

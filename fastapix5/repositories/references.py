@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Table, and_, inspect, select
 from sqlalchemy.orm import Mapper, RelationshipDirection
@@ -15,8 +14,7 @@ from fastapix5.models import not_deleted
 from fastapix5.repositories.policies import policy_condition
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A foreign key of a model.
 
     Attributes:
@@ -30,8 +28,7 @@ class Reference:
     target: type[Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A row that a write refers to, by its key. Of a composite key that is written in part, the rest is the row's own.
 
     Attributes:

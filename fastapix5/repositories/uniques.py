@@ -6,8 +6,7 @@ import datetime as dt
 import enum
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import CHAR, NCHAR, Column, Enum, Index, Integer, String, Table, UniqueConstraint
 from sqlalchemy import Date as SQLDate
@@ -29,8 +28,7 @@ COMPARABLE: Final[tuple[tuple[type[Any], type[Any]], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UniqueKey:
+class UniqueKey(NamedTuple):
     """Attributes whose values no two rows share.
 
     Attributes:
