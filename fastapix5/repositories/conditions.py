@@ -7,8 +7,8 @@ EXISTS. A negated part is a boundary of its own: ``~Q(...)`` means that no singl
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
@@ -92,8 +92,7 @@ class Q:
 Condition: TypeAlias = Q | SQLColumnExpression[bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(NamedTuple):
     """What the names in conditions stand on.
 
     Attributes:
@@ -105,12 +104,11 @@ class Ground:
 
     entity: Any
     reach: Reach | None = None
-    named: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
+    named: Mapping[str, ColumnElement[Any]] = MappingProxyType({})
     crossed: Crossed = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaf:
+class _Leaf(NamedTuple):
     """One lookup, rooted at an entity: a model, or the alias of a related one.
 
     ``crossed`` are the relations between the ground's entity and this one: an ``F`` may name the same related row.
@@ -128,11 +126,10 @@ class _Leaf:
     def across(self, entity: Any) -> _Leaf:
         """The same lookup beyond the relation, on the related ``entity``."""
         name, *rest = self.path.relations
-        return _Leaf(entity, replace(self.path, relations=tuple(rest)), self.value, (*self.crossed, (name, entity)))
+        return _Leaf(entity, self.path._replace(relations=tuple(rest)), self.value, (*self.crossed, (name, entity)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(NamedTuple):
     connector: str
     negated: bool
     children: tuple[_Tree, ...]

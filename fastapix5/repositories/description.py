@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Self
+from typing import Any, Generic, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Select, func, literal_column, select
 from sqlalchemy.orm import Mapper
@@ -39,8 +39,7 @@ class Kind(enum.Enum):
     FLAT = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """What each row becomes, and the names of its values.
 
     Attributes:
@@ -54,8 +53,7 @@ class Shown:
     groups: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Annotation:
+class Annotation(NamedTuple):
     """A value that the database computes.
 
     Attributes:
@@ -69,8 +67,7 @@ class Annotation:
     of_groups: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(NamedTuple):
     """How rows are locked."""
 
     skip_locked: bool = False

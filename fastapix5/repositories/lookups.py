@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, inspect
 from sqlalchemy.ext.associationproxy import AssociationProxyInstance
@@ -55,8 +54,7 @@ class UnknownPath(Error):
         return f'{self.owner} has no "{self.part}" ("{self.path}").{guess}{known}'
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """A name such as ``origin__name__icontains``, resolved.
 
     Attributes:

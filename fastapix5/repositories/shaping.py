@@ -152,7 +152,7 @@ class Shaping(Description[M, R]):
         Raises:
             UnknownPath: A name is no column.
         """
-        return replace(self, loads=replace(self.loads, only=check_columns(self.model, names), deferred=()))
+        return replace(self, loads=self.loads._replace(only=check_columns(self.model, names), deferred=()))
 
     def defer(self, *names: str) -> Self:
         """Leave these columns out; they raise when touched.
@@ -161,7 +161,7 @@ class Shaping(Description[M, R]):
             UnknownPath: A name is no column.
         """
         deferred = (*self.loads.deferred, *check_columns(self.model, names))
-        return replace(self, loads=replace(self.loads, deferred=deferred))
+        return replace(self, loads=self.loads._replace(deferred=deferred))
 
     def loading(self, selection: Selection) -> Self:
         """Load the relations that a schema shows, so that its objects can be rendered without another statement."""
