@@ -70,6 +70,7 @@ class BaseThrottle:
             if type(self).get_key is BaseThrottle.get_key:
                 raise ImproperlyConfigured(self._name, "It overrides neither get_key nor allow_request.")
             self._limits = _parsed(self._found_rate(), self._name)
+            _limiter()  # Loaded now rather than at a request.
 
     def get_key(self, request: Request, view: Any) -> Any:
         """Return the text that callers who share a quota share, or None for whoever is not throttled.
