@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastapix5.db import dispose_engines, ping
-from fastapix5.endpoints import HANDLERS
-from fastapix5.problems import request_id
+from fastapix5.failures import HANDLERS
+from fastapix5.problems import REQUEST_ID, request_id
 from fastapix5.settings import settings
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+HEADER = b"x-request-id"
+SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 def setup(app: FastAPI) -> FastAPI:
@@ -58,14 +58,18 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        if REQUEST_ID.fullmatch(given):
-            scope["fastapix5.request_id"] = given
-        name = request_id(scope)
+        for name, value in scope["headers"]:
+            if name == HEADER:
+                if SANE.fullmatch(value):
+                    scope[REQUEST_ID] = value.decode()
+                break
+        header = (HEADER, request_id(scope).encode())
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).setdefault("X-Request-ID", name)
+                headers = message.get("headers", ())
+                if HEADER not in dict(headers):
+                    message["headers"] = [*headers, header]
             await send(message)
 
         await self.app(scope, receive, named)

@@ -80,7 +80,8 @@ def bearer_token(request: Request) -> str | None:
     Raises:
         AuthenticationFailed: The header has no token or several, or is there twice.
     """
-    headers = request.headers.getlist("authorization")
+    given: list[tuple[bytes, bytes]] = request.scope["headers"]
+    headers = [value.decode("latin-1") for name, value in given if name == b"authorization"]
     if not any(header.strip(" ").partition(" ")[0].lower() == "bearer" for header in headers):
         return None
     token = headers[0].strip(" ").partition(" ")[2].strip(" ")

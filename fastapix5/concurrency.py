@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import Callable
-from typing import Any
+from asyncio import isfuture
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
+from typing import Any, TypeGuard
 
 
 async def call(hook: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -17,6 +17,9 @@ async def call(hook: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     hook, behind ``run_in_threadpool``.
     """
     result = hook(*args, **kwargs)
-    if inspect.iscoroutine(result) or asyncio.isfuture(result):
-        return await result
-    return result
+    return await result if is_pending(result) else result
+
+
+def is_pending(result: Any) -> TypeGuard[Awaitable[Any]]:
+    """Whether what a hook returned is still to be awaited."""
+    return isinstance(result, CoroutineType) or isfuture(result)

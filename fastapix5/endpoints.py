@@ -1,17 +1,13 @@
-"""Where FastAPI meets the pipeline: a route that runs a plan, and keeps the declared signature for OpenAPI.
+"""Where FastAPI meets the pipeline: a route that runs a plan, and what an inclusion adds to it.
 
 This module and ``routers`` alone touch FastAPI's internals; ``tests/test_fastapi_internals.py`` names each.
 """
 
 from __future__ import annotations
 
-import email.message
-import inspect
-import logging
-import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, Protocol, cast
 
 import pydantic_core
@@ -19,43 +15,28 @@ from fastapi import APIRouter, params
 from fastapi._compat import ModelField, field_annotation_is_sequence
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant, get_flat_params, solve_dependencies
-from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
-from fastapi.exceptions import HTTPException, RequestValidationError
+from fastapi.exceptions import HTTPException
 from fastapi.routing import APIRoute, _effective_route_context_var, iter_route_contexts
 from fastapi.utils import create_model_field
-from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
+from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette.background import BackgroundTasks
-from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fastapix5.bodies import check_json, is_json, parsed, validated
 from fastapix5.exceptions import Error, FieldError, ImproperlyConfigured, ValidationFailed
+from fastapix5.failures import with_problems
 from fastapix5.handlers import Body
+from fastapix5.openapi import description, endpoint_of, operation_id, schemes, statuses, summary
 from fastapix5.parameters import identifier
-from fastapix5.permissions import AllowAny
-from fastapix5.pipeline import answer
+from fastapix5.pipeline import Rendered, answer
 from fastapix5.plan import RoutePlan
-from fastapix5.problems import (
-    ParseError,
-    PayloadTooLarge,
-    ProblemDetails,
-    UnsupportedMediaType,
-    documented,
-    field_errors,
-    problem_for,
-    request_id,
-)
-from fastapix5.schemas import closed_schema
+from fastapix5.problems import PayloadTooLarge, ProblemDetails, UnsupportedMediaType, documented, field_errors
 
-logger = logging.getLogger("fastapix5.request")
-
-# Where a request's scope keeps the places of the model's attributes.
-PLACES = "fastapix5.places"
-
-# What a typed field cannot refuse by itself, spelt in bytes: NUL, and numbers that are not finite.
-SUSPICIOUS = re.compile(rb"\\u0000|[eE]\+?[0-9]{3}|[0-9]{300}|NaN|Infinity")
+# Where FastAPI's context of a route in an inclusion keeps ours.
+BOUND = "fastapix5_bound"
 
 
 class Effective(Protocol):
@@ -130,7 +111,7 @@ class ViewSetRoute(APIRoute):
         context = _effective_route_context_var.get()
         if context is None or context.original_route is not self:
             return self._answer
-        bound = BoundRoute(self.plan, cast("Effective", context))
+        bound = vars(context)[BOUND] = BoundRoute(self.plan, cast("Effective", context))
 
         async def handler(request: Request) -> Response:
             return await answer(bound, request)
@@ -190,8 +171,37 @@ class SolvedDependencies:
         return take_back
 
 
+NO_DEPENDENCIES = SolvedDependencies({})
+
+
+async def with_handlers(app: ASGIApp, request: Request, send: Send, plan: RoutePlan | None) -> None:
+    """Run ``app`` as ``with_problems`` does, where it does not ask the application's handlers itself, as FastAPI's do.
+
+    Args:
+        app: What answers the request.
+        request: What the handlers are given; it may hold the body already.
+        send: Where the answer goes.
+        plan: The route's.
+    """
+
+    async def handled(scope: Scope, receive: Receive, send: Send) -> None:
+        await wrap_app_handling_exceptions(app, request)(scope, receive, send)
+
+    await with_problems(handled, request.scope, request.receive, send, plan)
+
+
+async def fail(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+    """Raise an error, as an application that fails."""
+    raise error
+
+
 class BoundRoute:
-    """A plan in one inclusion: what prefixes, dependencies and overrides add is known here, once."""
+    """A plan in one inclusion: what prefixes, dependencies and overrides add is known here, once.
+
+    Attributes:
+        waits: Whether a dependency reads the body, so that all of them run in step 9.
+        idle: Whether no dependency and no parameter of an action's own is left for FastAPI.
+    """
 
     def __init__(self, plan: RoutePlan, effective: Effective) -> None:
         self.plan = plan
@@ -216,6 +226,19 @@ class BoundRoute:
         self.idle = not any(rest) and not self.dependant.dependencies and not any(special)
         document_problem(effective)
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request where nothing is left for FastAPI: no exit stacks, and handlers only where they are needed."""
+        request = Request(scope, receive, send)
+        try:
+            response = await answer(self, request)
+        except Exception as error:  # noqa: BLE001  (it is raised again where the application's handlers are asked)
+            await with_handlers(partial(fail, error), request, send, self.plan)
+            return
+        if type(response) is Rendered and scope["method"] != "HEAD":
+            await response(scope, receive, send)
+        else:
+            await with_handlers(response, request, send, self.plan)
+
     def _foreign(self, fields: list[ModelField]) -> list[ModelField]:
         """Parameters that the plan does not parse itself: those of an action's own signature."""
         own = {f"query_{identifier(name)}" for name in self.plan.parameters} | {key.kwarg for key in self.plan.keys}
@@ -235,7 +258,7 @@ class BoundRoute:
             ValidationFailed: A parameter is wrong.
         """
         if self.idle or self.waits:
-            return SolvedDependencies({})
+            return NO_DEPENDENCIES
         return await self._solve(request, PydanticUndefined)
 
     async def _solve(self, request: Request, body: Any) -> SolvedDependencies:
@@ -298,7 +321,7 @@ class BoundRoute:
             return self._without_body()
         check_json(raw, self.plan.max_depth)
         if not self.embed:
-            return {self.own_body[0].name: validated(self.own_body[0], raw, ("body",))}
+            return {self.own_body[0].name: body_value(self.own_body[0], raw, ("body",))}
         tree = parsed(raw)
         if not isinstance(tree, dict):
             raise ValidationFailed([FieldError(("body",), "dict_type", "Input should be a JSON object.")])
@@ -324,82 +347,13 @@ class BoundRoute:
                     values[found.name] = found.get_default()
                 continue
             try:
-                values[found.name] = validated(found, pydantic_core.to_json(tree[found.alias]), ("body", found.alias))
+                raw = pydantic_core.to_json(tree[found.alias])
+                values[found.name] = body_value(found, raw, ("body", found.alias))
             except ValidationFailed as error:
                 errors.extend(error.errors)
         if errors:
             raise ValidationFailed(errors)
         return values
-
-
-# Bodies
-
-
-def is_json(content_type: str | None) -> bool:
-    """Whether a Content-Type says ``application/json``, in UTF-8 where it says more."""
-    message = email.message.Message()
-    message["content-type"] = content_type or "application/octet-stream"
-    charset = message.get_param("charset", "utf-8")
-    return message.get_content_type() == "application/json" and str(charset).lower() in ("utf-8", "utf8")
-
-
-def parsed(raw: bytes) -> Any:
-    """Return the JSON in ``raw``.
-
-    Raises:
-        ParseError: It is not JSON, or not UTF-8.
-    """
-    try:
-        return pydantic_core.from_json(raw, allow_inf_nan=False)
-    except ValueError as error:
-        if "recursion limit" in str(error):
-            raise too_deep(("body",)) from None
-        raise ParseError(f"This is not valid JSON: {error}.") from None
-
-
-def validated(found: ModelField, raw: bytes, loc: tuple[str, ...]) -> Any:
-    """Return the value of a body parameter; types are JSON's own: no string is taken for a number."""
-    # A schema says for itself how strict it is: ours say so field by field.
-    strict = None if hasattr(found.field_info.annotation, "model_config") else True
-    try:
-        return found._type_adapter.validate_json(raw, strict=strict)  # noqa: SLF001
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_input=False)
-        if errors[0]["type"] == "json_invalid":
-            raise ParseError(f"This is not valid JSON: {errors[0].get('ctx', {}).get('error', '')}.") from None
-        raise ValidationFailed(field_errors(errors, *loc)) from None
-
-
-def check_json(raw: bytes, max_depth: int) -> None:
-    """Refuse what no field would: nesting beyond ``max_depth``, NUL, and numbers that overflow.
-
-    The bytes tell whether a closer look is needed, so that an ordinary body is parsed once.
-
-    Raises:
-        ParseError: With the place.
-    """
-    if raw.count(b"[") + raw.count(b"{") > max_depth or SUSPICIOUS.search(raw):
-        check_tree(parsed(raw), max_depth, ("body",))
-
-
-def check_tree(value: Any, depth: int, loc: tuple[str | int, ...]) -> None:
-    """Walk parsed JSON; see ``check_json``."""
-    if isinstance(value, (dict, list)):
-        if depth == 0:
-            raise too_deep(loc[:2])
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(key, str) and "\0" in key:
-                raise ParseError("A name contains the NUL character.", "nul_character", loc)
-            check_tree(item, depth - 1, (*loc, key))
-    elif isinstance(value, str) and "\0" in value:
-        raise ParseError("The text contains the NUL character.", "nul_character", loc)
-    elif isinstance(value, float) and value in (float("inf"), float("-inf")):
-        raise ParseError("The number is too large.", "finite_number", loc)
-
-
-def too_deep(loc: tuple[str | int, ...]) -> ParseError:
-    """What is said of JSON that nests too deep."""
-    return ParseError("The JSON is nested too deep.", "too_deep", loc)
 
 
 # FastAPI's dependants
@@ -410,6 +364,11 @@ def body_params(dependant: Dependant) -> Iterator[ModelField]:
     yield from dependant.body_params
     for found in dependant.dependencies:
         yield from body_params(found)
+
+
+def body_value(found: ModelField, raw: bytes, loc: tuple[str, ...]) -> Any:
+    """Return the value of a body parameter from its JSON."""
+    return validated(found._type_adapter, found.field_info.annotation, raw, loc)  # noqa: SLF001
 
 
 def query_names(dependant: Dependant) -> Iterator[tuple[str, bool]]:
@@ -449,177 +408,3 @@ def document_problem(effective: Effective) -> None:
 def problem_field() -> ModelField:
     """The problem's schema, as FastAPI keeps one."""
     return create_model_field(name="Problem", type_=ProblemDetails, mode="serialization")
-
-
-# What a route says of itself
-
-
-def endpoint_of(plan: RoutePlan) -> Callable[..., Any]:
-    """A function with the signature that OpenAPI shows and FastAPI's dependencies are found in; it is never called."""
-
-    async def endpoint(**values: Any) -> Any:
-        raise NotImplementedError("the pipeline runs the plan")
-
-    parameters = [key.signature() for key in plan.keys]
-    parameters += [parameter.signature() for parameter in plan.parameters.values()]
-    if plan.body is not None:
-        kind = inspect.Parameter.KEYWORD_ONLY
-        parameters.append(inspect.Parameter("data", kind, annotation=plan.body.schema))
-    if plan.function is not None:
-        taken = {parameter.name for parameter in parameters}
-        own = inspect.signature(plan.function, eval_str=True).parameters.values()
-        parameters += [closed(found) for found in own if found.name not in taken]
-    endpoint.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    endpoint.__name__ = endpoint.__qualname__ = plan.action
-    endpoint.__module__ = type(plan.prototype).__module__
-    endpoint.__doc__ = None
-    return endpoint
-
-
-def closed(parameter: inspect.Parameter) -> inspect.Parameter:
-    """An action's parameter as it is enforced: a schema in the body refuses what it does not name."""
-    annotation = parameter.annotation
-    if (
-        isinstance(annotation, type)
-        and issubclass(annotation, BaseModel)
-        and parameter.default is inspect.Parameter.empty
-    ):
-        annotation = closed_schema(annotation)
-    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
-
-
-def statuses(plan: RoutePlan, *, has_body: bool) -> list[int]:
-    """The error statuses that a route can answer with."""
-    found = {422, 500, 503}
-    if plan.policies.authentication:
-        found |= {401}
-    # A write may also leave the row policy.
-    if not plan.safe or any(type(permission) is not AllowAny for permission in plan.permissions):
-        found |= {403}
-    pagination = plan.policies.pagination
-    if plan.keys or plan.function is not None or (pagination is not None and pagination.ends):
-        found |= {404}
-    if plan.policies.throttles:
-        found |= {429}
-    if not plan.safe:
-        found |= {409}
-    if has_body:
-        found |= {413, 415}
-    return sorted(found)
-
-
-def schemes(plan: RoutePlan) -> list[Any]:
-    """The security schemes to document, where the permissions ask for somebody."""
-    if not any(permission.requires_authentication for permission in plan.permissions):
-        return []
-    found = (authentication.security_scheme for authentication in plan.policies.authentication)
-    return [scheme for scheme in found if scheme is not None]
-
-
-SUMMARIES = {
-    "list": "List {name}",
-    "create": "Create one of {name}",
-    "retrieve": "Retrieve one of {name}",
-    "update": "Replace one of {name}",
-    "partial_update": "Change one of {name}",
-    "destroy": "Delete one of {name}",
-}
-
-
-def summary(plan: RoutePlan) -> str:
-    """A short line for OpenAPI."""
-    below = f" below {', '.join(parent.name for parent in plan.parents)}" if plan.parents else ""
-    standard = SUMMARIES.get(plan.action) if plan.function is None else None
-    return (standard or plan.action.replace("_", " ").capitalize()).format(name=plan.name) + below
-
-
-def description(plan: RoutePlan) -> str | None:
-    """The docstring of an action's method, else of the viewset."""
-    source = plan.function if plan.function is not None else type(plan.prototype)
-    own = source.__doc__ if plan.function is not None else vars(source).get("__doc__")
-    return inspect.cleandoc(own) if own else None
-
-
-def operation_id(route: Any) -> str:
-    """A stable, readable id that the path makes unique: ``api_airlines_flights_list``."""
-    words = [part for part in route.path_format.split("/") if part and not part.startswith("{")]
-    plan: RoutePlan | None = getattr(getattr(route, "original_route", route), "plan", None)
-    action = route.name.rpartition("-")[2] if plan is None else plan.action
-    if plan is not None and plan.function is not None:
-        words = words[:-1]
-        several = len(getattr(plan.function, "__fastapix5_action__").methods) > 1  # noqa: B009
-        action = f"{action}_{plan.method.lower()}" if several else action
-    return "_".join(re.sub(r"\W", "_", word) for word in [*words, action])
-
-
-# Errors on their way out
-
-
-async def with_problems(
-    app: Callable[[Scope, Receive, Send], Awaitable[None]],
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    plan: RoutePlan | None,
-) -> None:
-    """Run ``app`` so that our errors, and what nobody handles, are answered as problems.
-
-    Handlers that the application registered win: for the class of the error by Starlette's own look-up, and for
-    ``Exception`` by letting it through.
-    """
-    by_class, by_status = scope.get("starlette.exception_handlers", ({}, {}))
-    started = False
-
-    async def watched(message: Any) -> None:
-        nonlocal started
-        started = True
-        if scope["method"] == "HEAD" and message["type"] == "http.response.body":
-            message = {**message, "body": b""}
-        await send(message)
-
-    own = {kind: handler for kind, handler in by_class.items() if handler not in DEFAULTS}
-    scope["starlette.exception_handlers"] = ({**HANDLERS, **own}, by_status)
-    scope[PLACES] = {} if plan is None else plan.places
-    try:
-        await app(scope, receive, watched)
-    except ClientDisconnect:
-        return
-    except Exception as error:
-        if started or has_own_handler(scope):
-            raise
-        log_failure(scope, error, plan)
-        await (await error_problem(Request(scope), error))(scope, receive, watched)
-
-
-async def error_problem(request: Request, error: Exception) -> Response:
-    """Answer an error as a problem; the route says where in the request each attribute came from."""
-    return problem_for(error, request.scope.get(PLACES)).response(request_id(request.scope))
-
-
-async def validation_problem(request: Request, error: Exception) -> Response:
-    """Answer FastAPI's own validation error as a problem."""
-    errors = field_errors(cast("RequestValidationError", error).errors())
-    return problem_for(ValidationFailed(errors)).response(request_id(request.scope))
-
-
-HANDLERS: Mapping[Any, Any] = {
-    Error: error_problem,
-    StarletteHTTPException: error_problem,
-    RequestValidationError: validation_problem,
-}
-
-# What gives way to ours: FastAPI's own.
-DEFAULTS = (http_exception_handler, request_validation_exception_handler)
-
-
-def has_own_handler(scope: Scope) -> bool:
-    """Whether the application handles every error itself."""
-    handlers = getattr(scope.get("app"), "exception_handlers", {})
-    return Exception in handlers or 500 in handlers
-
-
-def log_failure(scope: Scope, error: Exception, plan: RoutePlan | None) -> None:
-    """Log a 500 with its request id and traceback, but never with the error's text, which may hold a caller's values."""
-    where = plan.where if plan is not None else scope.get("path", "")
-    shown = RuntimeError(f"{type(error).__name__}; its text is left out, since it may hold a caller's values")
-    logger.error("500 in %s, request %s", where, request_id(scope), exc_info=(RuntimeError, shown, error.__traceback__))

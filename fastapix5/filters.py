@@ -6,8 +6,7 @@ import functools
 import operator
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -288,21 +287,11 @@ def search_terms(text: str) -> list[str]:
     return [term for term in found if term.strip()]
 
 
-@contextmanager
-def patterns_refused(backends: Iterable[BaseFilterBackend], query: Mapping[str, Any]) -> Iterator[None]:
-    """Blame the query for a regular expression that Python takes and the database does not.
-
-    Raises:
-        ValidationFailed: With the parameters that are regular expressions.
-    """
-    try:
-        yield
-    except InvalidPattern as error:
-        names = [name for backend in backends for name in query if name in backend.patterns]
-        if not names:
-            raise
-        errors = [FieldError(("query", name), "invalid_regex", str(error)) for name in names]
-        raise ValidationFailed(errors) from error
+def blamed(error: InvalidPattern, backends: Iterable[BaseFilterBackend], query: Mapping[str, Any]) -> Exception:
+    """What to raise where the database refuses a regular expression that Python takes: the query is to blame, if it has one."""
+    names = [name for backend in backends for name in query if name in backend.patterns]
+    errors = [FieldError(("query", name), "invalid_regex", str(error)) for name in names]
+    return ValidationFailed(errors) if errors else error
 
 
 def check_pattern(text: str) -> str:

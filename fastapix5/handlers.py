@@ -8,12 +8,12 @@ model, for permissions that look at them and for hooks that want them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, inspect, select
+from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import Mapper
 from starlette.responses import Response
 
@@ -21,14 +21,24 @@ from fastapix5.access import acting
 from fastapix5.actions import Action
 from fastapix5.concurrency import call
 from fastapix5.db.errors import translated
-from fastapix5.db.sessions import execute, get_session
-from fastapix5.exceptions import DoesNotExist, FieldError, NotAuthenticated, PermissionDenied, ValidationFailed
-from fastapix5.filters import patterns_refused
+from fastapix5.db.sessions import get_session
+from fastapix5.exceptions import (
+    DoesNotExist,
+    FieldError,
+    InvalidPattern,
+    NotAuthenticated,
+    PermissionDenied,
+    ValidationFailed,
+)
+from fastapix5.filters import blamed
 from fastapix5.parameters import quoted_path
 from fastapix5.plan import BodyPlan, Handler, ParentPlan
 from fastapix5.repositories import Q, QuerySet, Read, row_key, to_sql
-from fastapix5.repositories.conditions import Ground
+from fastapix5.repositories.compiled import facts_term
+from fastapix5.repositories.conditions import Condition, Ground
 from fastapix5.repositories.policies import shown_condition
+from fastapix5.repositories.shapes import Fact
+from fastapix5.repositories.templates import ask
 from fastapix5.schemas import body_values
 from fastapix5.settings import settings
 
@@ -59,7 +69,10 @@ class Ancestors:
     """What the path says of the rows above: the values that a row below must have, and the facts that must hold."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
-    facts: tuple[ColumnElement[bool], ...] = ()
+    facts: tuple[Fact, ...] = ()
+
+
+NO_ANCESTORS = Ancestors()
 
 
 # Step 6
@@ -79,7 +92,7 @@ async def resolve_ancestors(
         DoesNotExist: An ancestor that had to be loaded is not there.
     """
     values: Mapping[str, Any] = {}
-    facts: list[ColumnElement[bool]] = []
+    facts: list[Fact] = []
     for index, (parent, view) in enumerate(zip(parents, views, strict=True)):
         view.ancestors = Ancestors(values, tuple(facts))
         following = parents[index + 1].link if index + 1 < len(parents) else link
@@ -91,7 +104,7 @@ async def resolve_ancestors(
                 values = {child: getattr(instance, attribute) for child, attribute in following.items()}
                 facts = []
             else:
-                facts.append((await row(view)).exists_clause())
+                facts.append((await row(view)).exists_fact())
                 values = {child: known[attribute] for child, attribute in following.items()}
     return Ancestors(values, tuple(facts))
 
@@ -104,8 +117,8 @@ async def verify(view: Any) -> None:
     """
     if view.ancestors.facts:
         with translated():
-            found = (await execute(view.repository.using, select(*view.ancestors.facts))).one()
-        if not all(found):
+            found = await ask(view.repository.using, facts_term(view.ancestors.facts))
+        if not all(found[0]):
             raise DoesNotExist(view.model.__name__)
 
 
@@ -120,17 +133,19 @@ async def rows(view: Any) -> QuerySet[Any]:
 
 def limited(view: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
     """``queryset`` within the view's limits: its ``objects_filter``, and the values that the path gives."""
+    if view.narrowing is None and not view.ancestors.values:
+        return queryset
     missing = [limit for limit in limits(view) if not any(limit is known for known in queryset.conditions)]
-    return replace(queryset, conditions=(*queryset.conditions, *missing)) if missing else queryset
+    return queryset.vary(conditions=(*queryset.conditions, *missing)) if missing else queryset
 
 
-def limits(view: Any) -> tuple[ColumnElement[bool], ...]:
+def limits(view: Any) -> tuple[Condition, ...]:
     """The conditions on every row of this request, made once for the ancestors that the path has."""
     if view.limits is None or view.limits[0] is not view.ancestors:
         values = view.ancestors.values
-        above = (to_sql((Q(**values),), view.model),) if values else ()
+        above = (Q(**values),) if values else ()
         view.limits = (view.ancestors, (*narrowing(view), *above))
-    found: tuple[ColumnElement[bool], ...] = view.limits[1]
+    found: tuple[Condition, ...] = view.limits[1]
     return found
 
 
@@ -143,7 +158,7 @@ def narrowing(view: Any) -> tuple[ColumnElement[bool], ...]:
 async def row(view: Any) -> QuerySet[Any]:
     """The one row that the path names, with the ancestors' facts."""
     queryset = await rows(view)
-    return queryset.filter(*view.ancestors.facts, **view.keys[view.key.kwarg])
+    return queryset.where_facts(view.ancestors.facts).filter(**view.keys[view.key.kwarg])
 
 
 async def fetch_object(view: Any, *, lock: bool) -> Any:
@@ -198,6 +213,8 @@ async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
     The ancestors' facts travel with the count, or with the rows where nothing is counted.
     """
     plan, pagination = view.plan, view.plan.policies.pagination
+    # A queryset class of the user's own may show rows in its own way.
+    view.mapped = plan.output.mappings is not None and type(queryset).as_schema is QuerySet.as_schema
     facts = view.ancestors.facts
     if not queryset.ordering and plan.ordering:
         queryset = queryset.order_by(*plan.ordering)
@@ -207,26 +224,31 @@ async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
 
     async def count() -> int:
         nonlocal verified
-        with patterns_refused(plan.policies.filters, view.query):
+        try:
             number, held = await queryset.count_with(*facts)
+        except InvalidPattern as error:
+            raise blamed(error, plan.policies.filters, view.query) from error
         if not all(held):
             raise DoesNotExist(view.model.__name__)
         verified = True
         return number
 
-    async def read(chosen: QuerySet[Any]) -> list[BaseModel]:
-        with patterns_refused(plan.policies.filters, view.query):
-            found: list[BaseModel] = await chosen.as_schema(plan.output.read)
+    async def read(chosen: QuerySet[Any]) -> list[Any]:
+        shown = plan.output.read
+        try:
+            found: list[Any] = await (chosen.as_mappings(shown) if view.mapped else chosen.as_schema(shown))
+        except InvalidPattern as error:
+            raise blamed(error, plan.policies.filters, view.query) from error
         if not found and not verified:
             await verify(view)
         return found
 
-    async def fetch(limit: int, offset: int) -> list[BaseModel]:
-        known = queryset if verified else queryset.filter(*facts)
+    async def fetch(limit: int, offset: int) -> list[Any]:
+        known = queryset if verified else queryset.where_facts(facts)
         return await read(known[offset : offset + limit])
 
     if pagination is None:
-        return await read(queryset.filter(*facts))
+        return await read(queryset.where_facts(facts))
     return await pagination.paginate(
         view.query, count, fetch, lambda changes: link(view.request, changes), plan.output.response_type
     )
@@ -292,7 +314,7 @@ async def update_row(view: Any, body: Body) -> Any:
     queryset = await row(view)
     if not data:
         return await queryset.get_as(view.plan.output.read)
-    return await _updated(view, data, queryset.where())
+    return await _updated(view, data, queryset.facts())
 
 
 async def update_loaded_row(view: Any, body: Body) -> Any:
@@ -301,7 +323,7 @@ async def update_loaded_row(view: Any, body: Body) -> Any:
     data = await _data(view, body, None)
     if not data:
         return await render(view, instance)
-    return await _updated(view, data, QuerySet(view.model).at(instance).where())
+    return await _updated(view, data, QuerySet(view.model).at(instance).facts())
 
 
 async def update_object(view: Any, body: Body) -> Any:
@@ -316,14 +338,14 @@ async def update_object(view: Any, body: Body) -> Any:
 
 async def destroy_row(view: Any, _body: Body) -> None:
     """One DELETE that carries every condition."""
-    if not await view.repository.delete_rows((await row(view)).where()):
+    if not await view.repository.delete_rows((await row(view)).facts()):
         raise DoesNotExist(view.model.__name__)
 
 
 async def destroy_loaded_row(view: Any, _body: Body) -> None:
     """Load and lock the object for the permissions that look at it, then delete its row."""
     instance = await call(view.get_object)
-    if not await view.repository.delete_rows(QuerySet(view.model).at(instance).where()):
+    if not await view.repository.delete_rows(QuerySet(view.model).at(instance).facts()):
         raise DoesNotExist(view.model.__name__)
 
 
@@ -437,7 +459,7 @@ async def _exists(view: Any) -> None:
         raise DoesNotExist(view.model.__name__)
 
 
-async def _updated(view: Any, data: Mapping[str, Any], where: Sequence[ColumnElement[bool]]) -> BaseModel:
+async def _updated(view: Any, data: Mapping[str, Any], where: Sequence[Fact]) -> BaseModel:
     written = await view.repository.update_rows(data, view.plan.output.read, where, within=narrowing(view))
     if written is None:
         raise DoesNotExist(view.model.__name__)

@@ -15,7 +15,6 @@ from fastapix5.settings import settings
 
 if TYPE_CHECKING:
     from fastapi_pagination.bases import RawParams
-    from fastapi_pagination.flow import Flow
 
 T = TypeVar("T")
 
@@ -29,11 +28,10 @@ Link = Callable[[dict[str, Any]], str]
 
 @cache
 def _library() -> Any:
-    """fastapi-pagination; it loads when a route that has pages is built."""
-    import fastapi_pagination.config
-    import fastapi_pagination.flows
+    """What pages are in fastapi-pagination; it loads when a route that has pages is built."""
+    from fastapi_pagination import bases
 
-    return fastapi_pagination
+    return bases
 
 
 class NumberParams(NamedTuple):
@@ -44,7 +42,7 @@ class NumberParams(NamedTuple):
 
     def to_raw_params(self) -> RawParams:
         """The page as limit and offset."""
-        raw: RawParams = _library().bases.RawParams(limit=self.page_size, offset=(self.page - 1) * self.page_size)
+        raw: RawParams = _library().RawParams(limit=self.page_size, offset=(self.page - 1) * self.page_size)
         return raw
 
 
@@ -56,11 +54,11 @@ class OffsetParams(NamedTuple):
 
     def to_raw_params(self) -> RawParams:
         """The same, as fastapi-pagination has it."""
-        raw: RawParams = _library().bases.RawParams(limit=self.limit, offset=self.offset)
+        raw: RawParams = _library().RawParams(limit=self.limit, offset=self.offset)
         return raw
 
 
-class CountedPage(BaseModel, Generic[T], defer_build=True):
+class CountedPage(BaseModel, Generic[T]):
     """A page of rows: ``{count, next, previous, results}``, as in Django REST framework."""
 
     count: int = Field(description="How many rows there are in all")
@@ -78,12 +76,10 @@ class CountedPage(BaseModel, Generic[T], defer_build=True):
 
 @lru_cache(maxsize=1024)
 def page_schema(schema: type[BaseModel]) -> type[CountedPage[Any]]:
-    """The page of a read schema, bound once: ``FlightReadPage``."""
-    return create_model(
-        f"{schema.__name__}Page",
-        __base__=CountedPage[schema],  # type: ignore[valid-type]
-        __module__=schema.__module__,
-    )
+    """The page of a read schema, bound once: ``FlightReadPage``. It is a page of fastapi-pagination, too."""
+    bases: Any = (CountedPage[schema], _library().AbstractPage[schema])  # type: ignore[valid-type]
+    page: type[CountedPage[Any]] = create_model(f"{schema.__name__}Page", __base__=bases, __module__=schema.__module__)
+    return page
 
 
 class BasePagination:
@@ -102,6 +98,8 @@ class BasePagination:
 
     page_size: int | None = None
     max_page_size: int | None = None
+    # Whether ``paginate`` looks at the rows. Where it only hands them on, no instances are made of them.
+    looks_at_rows: ClassVar[bool] = True
     # Whether a page past the end is not found; one that is empty is there.
     ends: ClassVar[bool] = True
 
@@ -166,10 +164,12 @@ class BasePagination:
 class CountedPagination(BasePagination):
     """What page number and limit with offset share: an exact count, and links to both neighbours."""
 
-    def get_page_schema(self, schema: type[BaseModel]) -> Any:
-        """Return the type of a page of ``schema``, and load what pages need."""
-        _library()
-        return super().get_page_schema(schema)
+    looks_at_rows = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "paginate" in cls.__dict__ and "looks_at_rows" not in cls.__dict__:
+            cls.looks_at_rows = True
 
     def params(self, query: dict[str, Any]) -> Any:
         """The fastapi-pagination parameters of this request."""
@@ -184,38 +184,14 @@ class CountedPagination(BasePagination):
 
     async def paginate(self, query: dict[str, Any], count: Count, fetch: Fetch, link: Link, page_class: Any) -> Any:
         """Return one page, with its links and the exact number of rows; see ``BasePagination``."""
-        library, params = _library(), self.params(query)
-        links: dict[str, Any] = {}
-        seen = 0
-
-        def total_flow() -> Flow[Any, int]:
-            nonlocal seen
-            total: int = yield count()
-            seen = total
-            self.check(params, total)
-            following, preceding = self.neighbours(params, total)
-            links["next"] = None if following is None else link(following)
-            links["previous"] = None if preceding is None else link(preceding)
-            return total
-
-        def rows_flow(raw: RawParams) -> Flow[Any, Sequence[BaseModel]]:
-            if (raw.offset or 0) >= seen:
-                return []
-            rows: Sequence[BaseModel] = yield fetch(raw.limit or 0, raw.offset or 0)
-            return rows
-
-        def create(items: Sequence[Any], /, total: int | None = None, params: object = None, **kwargs: Any) -> Any:
-            return page_class.create(items, params=params, total=total, **kwargs, **links)
-
-        flow = library.flows.generic_flow(
-            limit_offset_flow=rows_flow,
-            total_flow=total_flow,
-            params=params,
-            config=library.config.Config(page_cls=page_class),
-            async_=True,
-            create_page_factory=create,
-        )
-        return await library.flow.run_async_flow(flow)
+        params = self.params(query)
+        total = await count()
+        self.check(params, total)
+        wanted = params.to_raw_params()
+        rows = [] if wanted.offset >= total else await fetch(wanted.limit, wanted.offset)
+        following, preceding = self.neighbours(params, total)
+        links = {"next": following and link(following), "previous": preceding and link(preceding)}
+        return page_class.create(rows, params=params, total=total, **links)
 
 
 class PageNumberPagination(CountedPagination):

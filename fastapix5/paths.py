@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from starlette.routing import compile_path
@@ -57,19 +57,25 @@ class PathTree(Generic[T]):
         count = len(segments)
         if count > self.depth or path[:1] != "/":
             return
+        # Where the keys lead that stand beside a static segment: they come after it.
         waiting: list[tuple[PathTree[T], int, Values]] = [(self, 0, ())]
         while waiting:
             node, depth, values = waiting.pop()
-            if depth == count:
+            while depth < count:
+                segment = segments[depth]
+                depth += 1
+                below = node.static.get(segment)
+                if node.key is not None and segment:
+                    if below is not None:
+                        waiting.append((node.key, depth, (*values, segment)))
+                    else:
+                        below, values = node.key, (*values, segment)
+                if below is None:
+                    break
+                node = below
+            else:
                 if node.leaf is not None:
                     yield node, node.leaf, values
-                continue
-            segment = segments[depth]
-            if node.key is not None and segment:
-                waiting.append((node.key, depth + 1, (*values, segment)))
-            static = node.static.get(segment)
-            if static is not None:
-                waiting.append((static, depth + 1, values))
 
     @property
     def trunk(self) -> str:
@@ -102,17 +108,18 @@ class Prefix:
         """
         return self.text + trunk if self.is_static else self.text.partition("{")[0]
 
-    def split(self, path: str, depth: int) -> Iterator[tuple[Mapping[str, Any], str]]:
-        """Yield each way to take the prefix off a path: its parameters, and the rest.
+    def split(self, path: str, depth: int) -> Iterable[tuple[Mapping[str, Any], str]]:
+        """Return each way to take the prefix off a path: its parameters, and the rest.
 
         Args:
             path: The path of a request.
             depth: How many segments the rest has at most.
         """
-        if self.is_static:
-            if path.startswith(self.text):
-                yield {}, path[len(self.text) :]
-            return
+        if not self.is_static:
+            return self._matches(path, depth)
+        return (({}, path[len(self.text) :]),) if path.startswith(self.text) else ()
+
+    def _matches(self, path: str, depth: int) -> Iterator[tuple[Mapping[str, Any], str]]:
         cut = len(path)
         for _ in range(depth):
             cut = path.rfind("/", 0, cut)

@@ -277,7 +277,11 @@ def granted_scope(permissions: Iterable[BasePermission], access: Access) -> Scop
         permissions: Permissions that all agreed to the request; of several scopes the first counts.
         access: Who was let in.
     """
-    return next((scope for permission in permissions if (scope := _granted(permission, access))), None)
+    for permission in permissions:
+        scope = _granted(permission, access)
+        if scope:
+            return scope
+    return None
 
 
 def _granted(permission: BasePermission, access: Access) -> Scope | None:

@@ -14,11 +14,11 @@ from starlette.responses import Response
 from fastapix5.access import ANONYMOUS, Access, current_access
 from fastapix5.actions import Action
 from fastapix5.authentication import BaseAuthentication
-from fastapix5.concurrency import call
+from fastapix5.concurrency import call, is_pending
 from fastapix5.db.retries import run_unit
 from fastapix5.db.sessions import session_scope
-from fastapix5.db.transactions import atomic
-from fastapix5.exceptions import CredentialsError, FieldError, ValidationFailed
+from fastapix5.db.transactions import atomic, in_atomic
+from fastapix5.exceptions import CredentialsError, FieldError, SerializationFailure, ValidationFailed
 from fastapix5.handlers import Body, denied, find, resolve_ancestors
 from fastapix5.parameters import UNTOUCHED, check_unicode, parse_query, quoted_path
 from fastapix5.permissions import BasePermission, granted_scope
@@ -80,7 +80,8 @@ async def answer(inclusion: Inclusion[S], request: Request) -> Response:
     11. send: Starlette's work, done after this returns
 
     Steps 7 to 9 are the handler's, since the object, its permissions and the write often share one statement. In an
-    unsafe method steps 6 to 10 are one transaction, and run again on a fresh view where it could not hold beside others.
+    unsafe method steps 6 to 10 are one transaction, and run again on a fresh view where it could not hold beside others;
+    where one statement is all of it, the statement is the transaction.
 
     Raises:
         Error: Whatever refuses the request; ``problems`` says how it looks.
@@ -94,15 +95,18 @@ async def answer(inclusion: Inclusion[S], request: Request) -> Response:
             views = parent_views(view)
             refused = parse_keys(view, views)
             await check_permissions(view, views)
-            await check_throttles(plan.policies.throttles, request, view)
-            parse_parameters(view, refused, inclusion.known_parameters())
+            if plan.policies.throttles:
+                await check_throttles(plan.policies.throttles, request, view)
+            parse_parameters(view, refused, inclusion.known_parameters)
             solved = await inclusion.solve(request)
             raw = await inclusion.read_body(request)
             attempts = Attempts(inclusion, request, (*views, view), solved, raw)
             if plan.safe:
                 response = await attempts.make()
+            elif plan.alone and not inclusion.waits and not in_atomic(plan.using):
+                response = await attempts.make_alone()
             else:
-                response = await run_unit(plan.using, lambda: atomic(plan.using), attempts.make, again=plan.retry)
+                response = await attempts.make_in_transaction()
     except CredentialsError as error:
         error.challenge = challenge(view, request)
         raise
@@ -132,8 +136,8 @@ def settle(view: Any, access: Access) -> None:
     """Tell the view, the row policies and Starlette who is asking."""
     view.access = access
     current_access.set(access)
-    view.request.scope["user"] = access
-    view.request.scope["auth"] = AuthCredentials(sorted(access.scopes))
+    scope = view.request.scope
+    scope["user"], scope["auth"] = access, AuthCredentials(sorted(access.scopes))
 
 
 def challenge(view: Any, request: Request) -> str:
@@ -162,18 +166,20 @@ def parse_keys(view: Any, views: tuple[Any, ...]) -> list[FieldError]:
     A key that is of the wrong type stays as it was written: the permissions come first, and then it is refused.
     """
     refused: list[FieldError] = []
+    texts = view.request.path_params
     for key in view.plan.keys:
-        text = view.request.path_params[key.kwarg]
+        text = texts[key.kwarg]
         try:
             view.keys[key.kwarg] = key.parse(text)
         except ValidationFailed as error:
             refused.extend(error.errors)
             view.keys[key.kwarg] = dict.fromkeys(key.fields, text)
-    kwargs = view.kwargs
-    for above, parent in zip(views, view.plan.parents, strict=True):
-        above.keys = view.keys
-        above.parents = dict(view.parents)
-        view.parents[parent.name] = kwargs[parent.key.kwarg]
+    if views:
+        kwargs = view.kwargs
+        for above, parent in zip(views, view.plan.parents, strict=True):
+            above.keys = view.keys
+            above.parents = dict(view.parents)
+            view.parents[parent.name] = kwargs[parent.key.kwarg]
     return refused
 
 
@@ -184,30 +190,43 @@ async def check_permissions(view: Any, views: tuple[Any, ...]) -> None:
         NotAuthenticated: One refuses a stranger.
         PermissionDenied: One refuses somebody known.
     """
+    known = view.access
     for asked in (*views, view):
         permissions: tuple[BasePermission, ...] = asked.permissions
         for permission in permissions:
-            if not await call(permission.has_permission, view.request, asked):
+            verdict = permission.has_permission(view.request, asked)
+            if not (await verdict if is_pending(verdict) else verdict):
                 raise denied(asked)
-        asked.access = replace(asked.access, scope=granted_scope(permissions, asked.access))
-    settle(view, view.access)
+        scope = granted_scope(permissions, asked.access)
+        if scope != asked.access.scope:
+            asked.access = replace(asked.access, scope=scope)
+    if view.access is not known:
+        settle(view, view.access)
 
 
 # 5
 
 
-def parse_parameters(view: Any, refused: Sequence[FieldError], known: Mapping[str, bool]) -> None:
+def parse_parameters(view: Any, refused: Sequence[FieldError], known: Callable[[], Mapping[str, bool]]) -> None:
     """Parse the query string, once the keys of the path are right.
+
+    Args:
+        view: The request's viewset, which gets the values.
+        refused: What is wrong with the keys.
+        known: Returns the parameters that others parse, and whether each takes a list.
 
     Raises:
         ValidationFailed: With every wrong place of the path, else of the query.
     """
     if refused:
         raise ValidationFailed(refused)
-    plan = view.plan
-    if b"%" in view.request.scope["query_string"]:
-        check_unicode(view.request.scope["query_string"])
-    view.query = parse_query(view.request.query_params.multi_items(), plan.parameters, known, lenient=plan.lenient)
+    plan, written = view.plan, view.request.scope["query_string"]
+    if not written:
+        view.query = dict(plan.defaults)
+        return
+    if b"%" in written:
+        check_unicode(written)
+    view.query = parse_query(view.request.query_params.multi_items(), plan.parameters, known(), lenient=plan.lenient)
 
 
 # 6 to 10
@@ -244,12 +263,30 @@ class Attempts(Generic[S]):
             self.take_back()
             self.views = [anew(view, state) for view, state in zip(self.views, self.before, strict=True)]
         plan, (*above, view) = self.inclusion.plan, self.views
-        view.ancestors = await resolve_ancestors(plan.parents, tuple(above), plan.link)
+        # A permission may have asked for rows before its scope was granted.
+        view.limits = None
+        if above:
+            view.ancestors = await resolve_ancestors(plan.parents, tuple(above), plan.link)
         if self.inclusion.waits:
             # A dependency that reads the body runs only where there is something to write to.
             await find(view)
         body, self.solved = await self.inclusion.parse_body(self.request, self.raw, self.solved)
         return render(view, await plan.handler(view, body))
+
+    async def make_in_transaction(self) -> Response:
+        """Make attempts, each in a transaction, until one holds beside others."""
+        plan = self.inclusion.plan
+        return await run_unit(plan.using, lambda: atomic(plan.using), self.make, again=plan.retry)
+
+    async def make_alone(self) -> Response:
+        """Make an attempt whose one statement is its own transaction."""
+        try:
+            return await self.make()
+        except SerializationFailure:
+            # Nothing was kept.
+            if not self.inclusion.plan.retry:
+                raise
+        return await self.make_in_transaction()
 
 
 def remembered(view: Any) -> dict[str, Any]:
@@ -274,14 +311,31 @@ def render(view: Any, result: Any) -> Response:
     output = view.plan.output
     if isinstance(result, Response):
         return result
-    headers = {}
-    if view.location is not None:
-        headers["Location"] = location(view.request, view.key.format(view.location))
     if output.adapter is None or (result is None and output.status == 204):
-        return Response(status_code=output.status, headers=headers)
-    # What contradicts its schema is a fault of the code, and must not be sent.
-    content = output.adapter.dump_json(result, by_alias=True, warnings="error")
-    return Response(content, output.status, headers=headers, media_type="application/json")
+        response = Response(status_code=output.status)
+    else:
+        serializer = output.mappings if view.mapped else output.adapter.serializer
+        # What contradicts its schema is a fault of the code, and must not be sent.
+        response = Rendered(serializer.to_json(result, by_alias=True, warnings="error"), output.status)
+    if view.location is not None:
+        place = location(view.request, view.key.format(view.location))
+        response.raw_headers.insert(0, (b"location", place.encode("latin-1")))
+    return response
+
+
+class Rendered(Response):
+    """A JSON answer whose bytes are ready, and so are its headers: nothing is left to find out about it.
+
+    Args:
+        body: JSON.
+        status: The status.
+    """
+
+    media_type = "application/json"
+
+    def __init__(self, body: bytes, status: int) -> None:
+        self.body, self.status_code, self.background = body, status, None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
 
 
 def location(request: Request, key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -12,11 +13,12 @@ from fastapix5.actions import SAFE_METHODS
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.filters import BaseFilterBackend
 from fastapix5.pagination import BasePagination
-from fastapix5.parameters import Key, Parameter
+from fastapix5.parameters import Key, Parameter, defaults_of
 from fastapix5.permissions import BasePermission
 from fastapix5.problems import Location
 from fastapix5.repositories import Read
 from fastapix5.schemas import SchemaField
+from fastapix5.schemas.serializing import MappingSerializer
 from fastapix5.throttling import BaseThrottle
 
 # Step 9 of a route: runs with the view and the body's values, returns what is rendered.
@@ -88,6 +90,7 @@ class Output:
         read: How rows of it are read.
         response_type: What OpenAPI shows: the schema, a page of it, an action's return type; None for no content.
         adapter: Serializes ``response_type``.
+        mappings: Serializes it with mappings in place of the schema's instances, where a list need not make these.
         status: The status of the answer.
     """
 
@@ -96,6 +99,7 @@ class Output:
     response_type: Any
     adapter: TypeAdapter[Any] | None
     status: int
+    mappings: MappingSerializer | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +121,7 @@ class RoutePlan:
         handler: Step 9.
         compiled: Whether rows go from SQL to the answer without objects of the model.
         why: Why they do or do not, in a few words.
+        alone: Whether an unsafe request is one statement, which is its own transaction.
         using: The database alias.
         link: The attributes that refer to the parent, and what of it they refer to.
         lenient: Whether unknown query parameters are passed over.
@@ -152,27 +157,33 @@ class RoutePlan:
     max_body_size: int
     max_depth: int
     retry: bool = True
+    alone: bool = False
     function: Callable[..., Any] | None = None
     takes: frozenset[str] = frozenset()
     places: Mapping[str, Location] = field(default_factory=dict)
     documentation: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def safe(self) -> bool:
         """Whether the method promises to change nothing (RFC 9110)."""
         return self.method in SAFE_METHODS
 
-    @property
+    @cached_property
     def permissions(self) -> tuple[BasePermission, ...]:
         """Every permission that is asked, the outermost ancestor's first."""
         above = (permission for parent in self.parents for permission in parent.permissions)
         return (*above, *self.policies.permissions)
 
-    @property
+    @cached_property
     def keys(self) -> tuple[Key, ...]:
         """Every key in the path, outermost first."""
         own = () if self.key is None else (self.key,)
         return (*(parent.key for parent in self.parents), *own)
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """What the query parameters come to where the request has none."""
+        return defaults_of(self.parameters)
 
 
 @dataclass(frozen=True, eq=False)

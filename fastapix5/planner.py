@@ -44,6 +44,7 @@ from fastapix5.plan import BodyPlan, Output, ParentPlan, Policies, ResourcePlan,
 from fastapix5.problems import ROW, Location
 from fastapix5.repositories import Read, Repository, register_policy, register_reading
 from fastapix5.schemas import mapper_of, select_for
+from fastapix5.schemas.serializing import mapping_serializer
 from fastapix5.services import Service
 from fastapix5.settings import settings
 from fastapix5.shapes import adapter_of, answer_of, body_of, shown_paths, signature_of
@@ -178,6 +179,7 @@ class Planner:
             handler=handlers.choose(action, loads=loads, direct=direct, overridden=self._overrides(action)),
             compiled=direct and not loads,
             why=why,
+            alone=direct and not loads and self._is_alone(action, read),
         )
 
     def _action_route(self, declared: ActionDeclaration, method: str) -> RoutePlan:
@@ -265,7 +267,13 @@ class Planner:
         if read is None or standard.action is Action.DESTROY:
             return Output(None if read is None else read.selection.schema, read, None, None, standard.status)
         answer = self._answer(read, pagination, many=standard.action is Action.LIST)
-        return Output(read.selection.schema, read, answer, TypeAdapter(answer), standard.status)
+        adapter = TypeAdapter(answer)
+        lists = standard.action is Action.LIST and not self._overrides(Action.LIST)
+        makes_instances = read.selection.has_rules or (pagination is not None and pagination.looks_at_rows)
+        mappings = (
+            mapping_serializer(adapter, answer, read.selection.schemas) if lists and not makes_instances else None
+        )
+        return Output(read.selection.schema, read, answer, adapter, standard.status, mappings)
 
     @staticmethod
     def _answer(read: Read, pagination: BasePagination | None, *, many: bool) -> Any:
@@ -387,6 +395,14 @@ class Planner:
         writing = list(self._needs_objects(action)) if action in WRITES else []
         loads = on_object and bool(looking or writing)
         return loads, not writing, "; ".join([*looking, *writing]) or "nothing asks for an object"
+
+    def _is_alone(self, action: Action, read: Read | None) -> bool:
+        """Whether a write is over with its one statement: nothing comes after it, and nothing around it asks the database."""
+        shown = action is Action.DESTROY or (read is not None and read.is_final)
+        return action in WRITES and shown and not (self._overrides("get_queryset") and self._is_async("get_queryset"))
+
+    def _is_async(self, name: str) -> bool:
+        return inspect.iscoroutinefunction(getattr(self.prototype, name))
 
     def _needs_objects(self, action: Action) -> Iterator[str]:
         """Why a write needs an object of the model: hooks and verbs of the user's own, or the model itself."""

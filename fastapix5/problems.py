@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -23,6 +23,9 @@ LONGEST_NAME = 100
 MOST_ERRORS = 50
 
 Location = tuple[str | int, ...]
+
+# Where a request's scope keeps its id.
+REQUEST_ID = "fastapix5.request_id"
 
 # Among the places of attributes: the row itself, which the path names.
 ROW = ""
@@ -218,7 +221,9 @@ def field_errors(errors: Sequence[ErrorDetails] | Sequence[Mapping[str, Any]], *
 
 def request_id(scope: Any) -> str:
     """Return the id of a request, made when first asked for."""
-    known: str = scope.setdefault("fastapix5.request_id", uuid.uuid4().hex)
+    known: str | None = scope.get(REQUEST_ID)
+    if known is None:
+        known = scope[REQUEST_ID] = os.urandom(16).hex()
     return known
 
 

@@ -7,14 +7,13 @@ inclusion adds is made for one route, when it is first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple, cast
 
 from fastapi import APIRouter, params
-from fastapi.routing import _EffectiveRouteContext, _get_scope_included_router, _IncludedRouter
+from fastapi.routing import _EffectiveRouteContext, _get_scope_included_router, _IncludedRouter, iter_route_contexts
 from fastapi.telemetry._api import _route_selected
-from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,7 +23,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fastapix5.actions import METHODS
 from fastapix5.checks import Place, anonymous, check_routes
-from fastapix5.endpoints import ViewSetRoute, with_problems
+from fastapix5.endpoints import BOUND, BoundRoute, ViewSetRoute, with_handlers
+from fastapix5.failures import with_problems
 from fastapix5.paths import PathTree, Prefix, Values
 from fastapix5.plan import ResourcePlan, RoutePlan
 
@@ -147,6 +147,14 @@ class Entry(NamedTuple):
     names: tuple[str, ...]
 
 
+class Bound(NamedTuple):
+    """A route in one inclusion: its endpoint and its whole path, as FastAPI has them, and what serves it."""
+
+    endpoint: Any
+    path: str
+    app: ASGIApp
+
+
 # What a path leads to, by method.
 Leaf = dict[str, Entry]
 
@@ -204,7 +212,7 @@ class Inclusion:
             (position, _IncludedRouter(original_router=run, include_context=included.include_context))
             for position, run in index.others
         ]
-        self._contexts: dict[int, _EffectiveRouteContext] = {}
+        self._bound: dict[int, Bound] = {}
 
     def find(self, scope: Scope) -> tuple[Match, ASGIApp | None]:
         """Return how well the best route matches a request, and what serves it."""
@@ -244,16 +252,20 @@ class Inclusion:
     async def _serve(
         self, entry: Entry, above: Mapping[str, Any], values: Values, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        context = self._contexts.get(entry.position) or self._bind(entry)
-        scope["route"], scope["endpoint"] = entry.route, context.endpoint
+        bound = self._bound.get(entry.position) or self._bind(entry)
+        scope["route"], scope["endpoint"] = entry.route, bound.endpoint
         scope["path_params"] = {**scope.get("path_params", {}), **above, **dict(zip(entry.names, values, strict=True))}
-        _route_selected(scope=scope, path=context.path_format)
-        await with_problems(cast("ASGIApp", context.app), scope, receive, send, entry.route.plan)
+        _route_selected(scope=scope, path=bound.path)
+        await bound.app(scope, receive, send)
 
-    def _bind(self, entry: Entry) -> _EffectiveRouteContext:
+    def _bind(self, entry: Entry) -> Bound:
         """What the inclusion makes of a route, made when the route is first asked for."""
-        context = self._included._build_effective_context(entry.route)  # noqa: SLF001
-        return self._contexts.setdefault(entry.position, cast("_EffectiveRouteContext", context))
+        context = cast("_EffectiveRouteContext", self._included._build_effective_context(entry.route))  # noqa: SLF001
+        route: BoundRoute = vars(context)[BOUND]
+        app: ASGIApp = route
+        if not route.idle or context.max_body_size is not None:
+            app = partial(with_problems, cast("ASGIApp", context.app), plan=entry.route.plan)
+        return self._bound.setdefault(entry.position, Bound(context.endpoint, context.path_format, app))
 
 
 # What a router finds for a path that is not its own.
@@ -274,10 +286,7 @@ class OtherMethods:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        await with_problems(self._handled, scope, receive, send, None)
-
-    async def _handled(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await wrap_app_handling_exceptions(self._answer, Request(scope))(scope, receive, send)
+        await with_handlers(self._answer, Request(scope, receive, send), send, None)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         methods = self.methods.union(*(offered(route, scope) for route in self.others))
@@ -301,3 +310,29 @@ def position_of(leaves: Sequence[Leaf]) -> int:
 def static_first(path: str) -> tuple[int, ...]:
     """Sorts a static segment before a key in the same place."""
     return tuple(int(part.startswith("{")) for part in path.split("/"))
+
+
+class ListedRoute(NamedTuple):
+    """A route as an application has it: behind every prefix and mount. Routes of viewsets have a plan."""
+
+    path: str
+    methods: frozenset[str]
+    name: str
+    operation: str
+    endpoint: Any
+    plan: RoutePlan | None
+
+
+def list_routes(routes: Sequence[BaseRoute], prefix: str = "") -> Iterator[ListedRoute]:
+    """Yield every route of an application or router in its order, those of what is included or mounted too."""
+    for found in iter_route_contexts(routes):
+        path = prefix + (found.path or "")
+        mounted = getattr(found, "routes", None)
+        if mounted:
+            yield from list_routes(mounted, path)
+            continue
+        plan: RoutePlan | None = getattr(found.original_route, "plan", None)
+        name = found.name or ""
+        operation = getattr(found, "operation_id", None) or getattr(found, "unique_id", None) or name
+        endpoint = getattr(found, "endpoint", None) if plan is None else None
+        yield ListedRoute(path, frozenset(found.methods or ()), name, operation, endpoint, plan)

@@ -31,6 +31,8 @@ R = TypeVar("R")
 
 ENV_PREFIX = "FASTAPIX5_"
 MODULE_VARIABLE = "FASTAPIX5_SETTINGS_MODULE"
+# What the command line serves or lists where it is told nothing else: no setting.
+APP_VARIABLE = "FASTAPIX5_APP"
 MIN_SECRET_BYTES = 32
 DATABASE_KEYS = ("URL", "DRIVERNAME", "USERNAME", "PASSWORD", "HOST", "PORT", "DATABASE", "OPTIONS")
 NEAR_MISS = 0.85
@@ -124,6 +126,7 @@ class SettingsValues(BaseModel):
     CONNECT_TIMEOUT: Seconds = Field(default=2.0)
     POOL_SIZE: Count = Field(default=10)
     POOL_TIMEOUT: Seconds = Field(default=2.0)
+    COMPILED_CACHE_SIZE: Count = Field(default=1_000)
     PING_DATABASES: bool = Field(default=False)
     JWT_AUDIENCE: Words | None = Field(default=None, examples=["flights"])
     JWT_ISSUER: Words | None = Field(default=None, examples=["https://login.example.com"])
@@ -176,7 +179,7 @@ def _from_code(values: dict[str, Any], caller: str) -> dict[str, Any]:
 
 
 def _from_environment(databases_below: dict[str, Any]) -> dict[str, Any]:
-    names = [name for name in os.environ if name.startswith(ENV_PREFIX) and name != MODULE_VARIABLE]
+    names = [name for name in os.environ if name.startswith(ENV_PREFIX) and name not in (MODULE_VARIABLE, APP_VARIABLE)]
     _refuse_unknown((name.removeprefix(ENV_PREFIX) for name in names), ENV_PREFIX.__add__)
     values = _checked(_read_environment(names), ENV_PREFIX.__add__) if names else {}
     if url := os.environ.get("DATABASE_URL"):

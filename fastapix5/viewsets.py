@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import EllipsisType
@@ -18,7 +17,7 @@ from fastapix5.checks import check_keywords
 from fastapix5.concurrency import call
 from fastapix5.declarations import Declaration
 from fastapix5.filters import BaseFilterBackend
-from fastapix5.handlers import Ancestors, denied, fetch_object, limited, paginated, render, rows
+from fastapix5.handlers import NO_ANCESTORS, Ancestors, denied, fetch_object, limited, paginated, render, rows
 from fastapix5.pagination import BasePagination
 from fastapix5.parameters import Key
 from fastapix5.permissions import BasePermission, SecurityScopes
@@ -116,6 +115,8 @@ class GenericViewSet(Generic[M]):
     # What ``objects_filter`` adds to the row policy of the repository.
     narrowing: RowPolicy | None = None
     limits: tuple[Ancestors, Any] | None = None
+    # Whether the rows of a list are mappings still.
+    mapped: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -142,13 +143,14 @@ class GenericViewSet(Generic[M]):
 
     def for_request(self, request: Request, plan: RoutePlan | None) -> Self:
         """Return this request's own viewset. The pipeline calls it."""
-        view = copy.copy(self)
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
         for made in ("router", "repository", "service"):
             # What the declaration made for itself is not this request's.
             view.__dict__.pop(made, None)
         view.request, view.plan = request, plan
         view.access, view.parents, view.query, view.keys = ANONYMOUS, {}, {}, {}
-        view.ancestors, view.location = Ancestors(), None
+        view.ancestors, view.location = NO_ANCESTORS, None
         if plan is not None:
             view.action = plan.action
             view.permissions = plan.policies.permissions

@@ -216,7 +216,7 @@ def problem_codes() -> Iterator[tuple[str, int]]:
         problem = problems.problem_for(kind())
         yield problem.code, problem.status
     yield from {"invalid": 422, "unknown_parameter": 422, "server_error": 500, "method_not_allowed": 405}.items()
-    source = (PACKAGE / "endpoints.py").read_text()
+    source = (PACKAGE / "bodies.py").read_text()
     yield from ((code, 422) for code in re.findall(r'ParseError\([^()]+, "(\w+)"', source))
     yield problems.ParseError("").code, 422
 

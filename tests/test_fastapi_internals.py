@@ -290,6 +290,17 @@ def test_an_inclusion_makes_the_context_of_one_route() -> None:
     assert context.original_route is router.routes[0]
 
 
+def test_a_context_knows_the_limit_of_bodies_and_keeps_what_is_ours() -> None:
+    """``max_body_size`` is that of the inclusion, else None; an attribute of ours stays with the context."""
+    app, router = served()
+    (route,) = router.routes
+    context = app.routes[-1]._build_effective_context(route)  # type: ignore[attr-defined]
+    assert context.max_body_size is None
+    vars(context)["of ours"] = 1
+    app.include_router(router, prefix="/limited", max_body_size=10)
+    assert app.routes[-1]._build_effective_context(route).max_body_size == 10  # type: ignore[attr-defined]
+
+
 def test_a_second_inclusion_can_be_made_of_the_first() -> None:
     """Some routes of a router, included as the router is."""
     from fastapi.routing import _IncludedRouter

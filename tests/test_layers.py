@@ -31,6 +31,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "shapes",
         "planner",
         "pipeline",
+        "bodies",
+        "openapi",
+        "failures",
         "endpoints",
         "paths",
         "routers",
@@ -51,6 +54,7 @@ FENCED = {
     "sqlite3": {"db"},
     "pydantic_settings": {"settings"},
     "typer": {"cli"},
+    "rich": {"cli"},
 }
 PRIVATE_OF_FASTAPI = {"endpoints", "routers"}
 

@@ -21,8 +21,7 @@ def loaded(module: str, *names: str) -> tuple[Any, ...]:
 
 def is_our_dialect(dialect: object) -> bool:
     """Whether an engine's dialect is one of this package's."""
-    ours = (*loaded("fastapix5.db.sqlite", "SQLiteDialect"), *loaded("fastapix5.db.postgresql", "PostgreSQLDialect"))
-    return isinstance(dialect, ours)
+    return getattr(dialect, "is_ours", False)
 
 
 def is_postgresql(column_type: object, *names: str) -> bool:

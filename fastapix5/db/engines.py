@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
@@ -16,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
 from fastapix5.db.closing import wait_for_closing
 from fastapix5.db.dialects import is_our_dialect
 from fastapix5.db.errors import translated
-from fastapix5.db.pool import Pool
+from fastapix5.db.pool import Pool, is_closed
 from fastapix5.db.preparing import PRAGMAS, begin_immediate, prepare_postgresql, prepare_sqlite
 from fastapix5.exceptions import ImproperlyConfigured, Unavailable, did_you_mean
 from fastapix5.settings import settings
@@ -31,23 +32,31 @@ POSTGRESQL = frozenset({"postgres", "postgresql", "postgresql+asyncpg", "postgre
 SQLITE = frozenset({"sqlite", "sqlite+aiosqlite", "sqlite+fastapix5"})
 
 
-class Database(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Database:
     """An engine and its two ways to run a statement; both share the engine's pool.
 
     Attributes:
         engine: The engine itself: statements run in a transaction, on SQLite one by BEGIN IMMEDIATE.
         autocommit: Each statement commits itself, and no BEGIN is sent.
         is_ours: Whether the engine was made from settings; the user's own is not disposed of.
+        memo: What others keep for as long as the engine lives, by keys of their own.
     """
 
     engine: AsyncEngine
     autocommit: Engine
     is_ours: bool
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def transactional(self) -> Engine:
         """The engine as a synchronous session takes it."""
         return self.engine.sync_engine
+
+    @property
+    def pool(self) -> Any:
+        """The pool, which disposing of the engine replaces."""
+        return self.engine.sync_engine.pool
 
 
 Databases = MutableMapping[str, Database]
@@ -180,6 +189,8 @@ def _create_postgresql(url: URL, options: dict[str, Any], arguments: dict[str, A
     own = {
         "timeout": _at_most_a_statement(settings.CONNECT_TIMEOUT),
         "command_timeout": settings.STATEMENT_TIMEOUT + GRACE,
+        # The driver's timers would hold on to the context of whoever asked a statement first. Their number has a bound.
+        "max_cached_statement_lifetime": 0,
         "server_settings": {
             "application_name": str(query.pop("application_name", "fastapix5")),
             "statement_timeout": _milliseconds(settings.STATEMENT_TIMEOUT),
@@ -189,7 +200,8 @@ def _create_postgresql(url: URL, options: dict[str, Any], arguments: dict[str, A
     }
     url = url.set(drivername="postgresql+fastapix5", query=query)
     engine = create_async_engine(url, connect_args=own | arguments, **options)
-    event.listen(engine.sync_engine, "checkout", _replace_closed)
+    if not isinstance(engine.pool, Pool):
+        event.listen(engine.sync_engine, "checkout", _replace_closed)
     return engine
 
 
@@ -203,7 +215,7 @@ def _create_sqlite(url: URL, options: dict[str, Any], arguments: dict[str, Any])
 
 
 def _complete(engine: AsyncEngine, *, is_ours: bool) -> Database:
-    listeners: dict[str, Any] = {"do_connect": _connect, "handle_error": _handle_error}
+    listeners: dict[str, Any] = {"do_connect": _connect, "handle_error": handle_error}
     if engine.dialect.name == "sqlite":
         listeners["begin"] = begin_immediate
         if not is_our_dialect(engine.dialect):
@@ -218,8 +230,8 @@ def _complete(engine: AsyncEngine, *, is_ours: bool) -> Database:
 
 
 def _replace_closed(dbapi_connection: Any, _record: object, _proxy: object) -> None:
-    """Have the pool connect anew where the server has hung up; it costs no round trip."""
-    if dbapi_connection.driver_connection.is_closed():
+    """Have a pool of the user's choice connect anew where the server has hung up, as ours does."""
+    if is_closed(dbapi_connection):
         raise DisconnectionError
 
 
@@ -249,7 +261,7 @@ def _connect(dialect: Dialect, _record: object, arguments: Sequence[Any], option
         raise Unavailable(f"connect: {error!r}") from error
 
 
-def _handle_error(context: ExceptionContext) -> None:
+def handle_error(context: ExceptionContext) -> None:
     """Give errors that SQLAlchemy passes on bare a class that tells where they come from.
 
     Raises:
@@ -257,11 +269,18 @@ def _handle_error(context: ExceptionContext) -> None:
         DataError: The driver cannot send a value.
     """
     error = context.original_exception
+    if ours := placed(error, context.statement):
+        context.is_disconnect = context.is_disconnect or isinstance(ours, Unavailable)
+        raise ours from error
+
+
+def placed(error: BaseException, statement: str | None) -> Unavailable | DataError | None:
+    """Return what tells where an error comes from that a driver raised and SQLAlchemy does not know."""
     if isinstance(error, OSError):  # TimeoutError is one.
-        context.is_disconnect = True
-        raise Unavailable(repr(error)) from error
+        return Unavailable(repr(error))
     if isinstance(error, (OverflowError, UnicodeError)):
-        raise DataError(context.statement, None, error, hide_parameters=True) from error
+        return DataError(statement, None, error, hide_parameters=True)
+    return None
 
 
 def _at_most_a_statement(seconds: float) -> float:

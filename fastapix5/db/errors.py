@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exc
@@ -165,24 +165,34 @@ def translate_driver(error: BaseException | None, tables: Tables, *, deleting: b
     return None
 
 
-@contextmanager
-def translated(
-    mapper: Mapper[Any] | type | None = None, *, deleting: bool = False, classes: Iterable[type] = ()
-) -> Iterator[None]:
-    """Raise our errors in place of the database's; the original one is the cause.
+class translated:  # noqa: N801 (it reads as what happens in its block)
+    """Raise our errors in place of the database's in a ``with`` block; the original one is the cause.
 
     Args:
         mapper: The model that is written, so that columns become attribute names and SQLite's constraints get names.
         deleting: Whether rows are deleted: a foreign key then refuses because other rows need them.
         classes: Further models that may be written.
     """
-    try:
-        yield
-    except Exception as error:
-        ours = translate(error, mapper, deleting=deleting, classes=classes)
-        if ours is None:
-            raise
-        raise ours from error
+
+    __slots__ = ("classes", "deleting", "mapper")
+
+    def __init__(
+        self, mapper: Mapper[Any] | type | None = None, *, deleting: bool = False, classes: Iterable[type] = ()
+    ) -> None:
+        self.mapper = mapper
+        self.deleting = deleting
+        self.classes = classes
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            ours = translate(error, self.mapper, deleting=self.deleting, classes=self.classes)
+            if ours is not None:
+                raise ours from error
 
 
 def _from_postgresql(error: asyncpg.PostgresError, tables: Tables, deleting: bool) -> DatabaseError | None:

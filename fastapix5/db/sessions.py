@@ -41,6 +41,7 @@ class Scope:
         "outer_access",
         "sessions",
         "using",
+        "works",
     )
 
     def __init__(self, using: str | AsyncSession | None, access: Access | None, options: dict[str, Any]) -> None:
@@ -49,6 +50,7 @@ class Scope:
         self.access = access
         self.options = options
         self.sessions: dict[str, AsyncSession] = {}
+        self.works: dict[str, Work] = {}
         self.later: set[asyncio.Future[Any]] = set()
         self.is_open = False
         self.is_over = False
@@ -61,7 +63,7 @@ class Scope:
         self.is_open, self.is_over = True, False
         self.outer, self.outer_access = _current.get(), current_access.get()
         if self.given is not None:
-            self.given.info.setdefault(KEY, Work(self.using, is_ours=False))
+            self.works[self.using] = self.given.info.setdefault(KEY, Work(self.using, is_ours=False))
             self.sessions[self.using] = self.given
         _current.set(self)
         if self.access is not None:
@@ -74,7 +76,7 @@ class Scope:
         try:
             if self.later:
                 await asyncio.gather(*self.later, return_exceptions=error is not None)
-            if error is None:
+            if error is None and self.sessions:
                 self._check_finished()
                 self._check_flushed()
         finally:
@@ -95,22 +97,37 @@ class Scope:
         Raises:
             ScopeEnded: The scope has been left: a session would be one that nobody closes.
         """
-        if self.is_over:
-            raise ScopeEnded
-        if alias == DEFAULT:
-            alias = self.using
+        work, alias = self.work(alias), self.name(alias)
         session = self.sessions.get(alias)
         if session is None:
-            session = self.sessions[alias] = _make(alias, self.options)
+            session = self.sessions[alias] = _make(work, self.options)
         else:
-            _let_go_of_lost(session)
+            let_go_of_lost(session)
         return session
+
+    def work(self, alias: str) -> Work:
+        """Return what is known of the session of an alias, whether or not that was made yet; see ``get``.
+
+        Raises:
+            ScopeEnded: The scope has been left.
+        """
+        if self.is_over:
+            raise ScopeEnded
+        alias = self.name(alias)
+        work = self.works.get(alias)
+        if work is None:
+            work = self.works[alias] = Work(alias)
+        return work
+
+    def name(self, alias: str) -> str:
+        """Return the alias that an alias means in this scope."""
+        return self.using if alias == DEFAULT else alias
 
     async def _close(self) -> None:
         self.is_open, self.is_over = False, True
         while self.sessions:
-            _, session = self.sessions.popitem()
-            work = work_of(session)
+            name, session = self.sessions.popitem()
+            work = self.works.pop(name)
             if session is self.given:
                 continue
             work.is_over = True
@@ -121,6 +138,10 @@ class Scope:
                 await session.run_sync(_close)
             else:
                 await finish(_close_when_idle(session, work))
+        while self.works:
+            _, work = self.works.popitem()
+            if work.is_busy:
+                await finish(work.until_idle())
 
     def _check_finished(self) -> None:
         """Refuse to end inside ``atomic``: what was done there would be lost, and its caller told that it is there."""
@@ -210,9 +231,9 @@ def has_unflushed_changes(session: AsyncSession) -> bool:
     return any(_unflushed(session))
 
 
-def _make(alias: str, options: dict[str, Any]) -> AsyncSession:
+def _make(work: Work, options: dict[str, Any]) -> AsyncSession:
     settled = {"autoflush": False, "expire_on_commit": False, **options}
-    settled["info"] = {**settled.get("info", {}), KEY: Work(alias)}
+    settled["info"] = {**settled.get("info", {}), KEY: work}
     return AsyncSession(sync_session_class=RoutedSession, **settled)
 
 
@@ -264,7 +285,7 @@ async def _close_when_idle(session: AsyncSession, work: Work) -> None:
         work.drop(work.frames[0])
 
 
-def _let_go_of_lost(session: AsyncSession) -> None:
+def let_go_of_lost(session: AsyncSession) -> None:
     """Forget a connection that was lost outside a transaction, so that the next statement takes another."""
     transaction = session.sync_session.get_transaction()
     work = work_of(session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from datetime import time as time_of_day
@@ -101,6 +101,7 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
         lock_timeout: Seconds to wait for the turn to write.
     """
 
+    is_ours = True
     supports_statement_cache = True
     colspecs = {
         **{key: value for key, value in SQLiteDialect_aiosqlite.colspecs.items() if not issubclass(key, DateTime)},
@@ -112,6 +113,7 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
         super().__init__(**options)
         self.statement_timeout = statement_timeout
         self.lock_timeout = lock_timeout
+        self.is_initialized = False
         self._turn = asyncio.Lock()
         self._writer: aiosqlite.Connection | None = None
         self._patience: WeakKeyDictionary[aiosqlite.Connection, float] = WeakKeyDictionary()
@@ -130,13 +132,18 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
 
         return connect
 
+    def initialize(self, connection: Connection) -> None:
+        """Learn from the first connection what SQLite can do."""
+        super().initialize(connection)
+        self.is_initialized = True
+
     def set_isolation_level(self, dbapi_connection: DBAPIConnection, level: str) -> None:
         """Do nothing: the driver is in autocommit mode for good, and SQLite knows one isolation level."""
 
     def do_begin_immediate(self, connection: Connection) -> None:
         """Begin a transaction that may write, when it is this connection's turn."""
         driver = connection.connection.driver_connection
-        self._take_turn(driver)
+        await_(self._take_turn(driver))
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         except BaseException:
@@ -175,6 +182,30 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
         with self._attended(cursor, context):
             cursor.execute(statement)
 
+    async def fetch(
+        self, dbapi_connection: Any, text: str, parameters: Sequence[Any], *, writes: bool = False
+    ) -> Sequence[Any]:
+        """Run a statement by the driver alone, outside a transaction, and return its rows.
+
+        Args:
+            dbapi_connection: The connection, as the pool has it.
+            text: The statement.
+            parameters: Its arguments, as the driver takes them.
+            writes: Whether it writes, and waits for its turn to.
+        """
+        driver = dbapi_connection.driver_connection
+        alone = writes and not driver.in_transaction
+        if alone:
+            await self._take_turn(driver)
+        timer = self._interrupt_in_time(driver)
+        try:
+            rows: Sequence[Any] = await driver.execute_fetchall(text, parameters)
+        finally:
+            timer.cancel()
+            if alone:
+                self._end_turn(driver)
+        return rows
+
     def do_terminate(self, dbapi_connection: Any) -> None:
         """Give the connection up, and the statement that it is at, without waiting."""
         driver = dbapi_connection.driver_connection
@@ -190,9 +221,8 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
         driver = cursor._connection  # noqa: SLF001 (SQLAlchemy offers no other way to it here)
         alone = not driver.in_transaction and _writes(context)
         if alone:
-            self._take_turn(driver)
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self.statement_timeout, lambda: in_background(_interrupt(driver)))
+            await_(self._take_turn(driver))
+        timer = self._interrupt_in_time(driver)
         try:
             yield
         finally:
@@ -200,21 +230,25 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
             if alone:
                 self._end_turn(driver)
 
-    def _take_turn(self, driver: Any) -> None:
+    def _interrupt_in_time(self, driver: Any) -> asyncio.TimerHandle:
+        loop = asyncio.get_running_loop()
+        return loop.call_later(self.statement_timeout, lambda: in_background(_interrupt(driver)))
+
+    async def _take_turn(self, driver: Any) -> None:
         started = time.monotonic()
-        await_(self._wait_for_turn())
+        await self._wait_for_turn()
         self._writer = driver
         waited = time.monotonic() - started
         try:
             # Whoever has waited for the turn has less time left for other processes.
-            self._wait_for_others(driver, self.lock_timeout - waited if waited > NOTABLE else self.lock_timeout)
+            await self._wait_for_others(driver, self.lock_timeout - waited if waited > NOTABLE else self.lock_timeout)
         except BaseException:
             self._end_turn(driver)
             raise
 
-    def _wait_for_others(self, driver: Any, seconds: float) -> None:
+    async def _wait_for_others(self, driver: Any, seconds: float) -> None:
         if self._patience.get(driver, self.lock_timeout) != seconds:
-            await_(driver.execute_fetchall(f"PRAGMA busy_timeout = {max(0, round(seconds * 1000))}"))
+            await driver.execute_fetchall(f"PRAGMA busy_timeout = {max(0, round(seconds * 1000))}")
             self._patience[driver] = seconds
 
     async def _wait_for_turn(self) -> None:

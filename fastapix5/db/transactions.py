@@ -232,7 +232,7 @@ def atomic(
 
 def in_atomic(using: str = DEFAULT) -> bool:
     """Whether this scope's session has an open transaction."""
-    return bool(work_of(get_session(using)).frames)
+    return bool(current_scope().work(using).frames)
 
 
 @asynccontextmanager

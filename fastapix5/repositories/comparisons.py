@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
+    BindParameter,
     Boolean,
     Column,
     ColumnElement,
     String,
     and_,
+    any_,
     false,
     func,
     literal,
@@ -134,6 +136,34 @@ class JSONRows(TypeDecorator[Any]):
         found = [column.dialect_impl(dialect).bind_processor(dialect) for column in self.columns]
         rows = ([make(item) if make else item for make, item in zip(found, row, strict=True)] for row in value)
         return json.dumps(list(rows))
+
+
+def one_of(column: ColumnElement[Any], values: Any) -> ColumnElement[bool]:
+    """The column is one of the values, which are one parameter however many they are."""
+    array: Any = BindParameter(None, values, type_=ARRAY(column.type), unique=True)
+    rows: Any = BindParameter(None, values, type_=JSONValues(column.type), unique=True)
+    each = func.json_each(rows).table_valued("value")
+    return Either(column == any_(array), column.in_(select(each.c.value)), Boolean())
+
+
+class JSONValues(TypeDecorator[Any]):
+    """Values as one text, which SQLite takes apart again.
+
+    Args:
+        item: The type of each.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
+        """Return the text, each value as the driver would take it."""
+        process = self.item.dialect_impl(dialect).bind_processor(dialect)
+        return json.dumps([process(item) if process else item for item in value])
 
 
 def _listed(column: ColumnElement[Any], values: list[Any]) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ EXISTS. A negated part is a boundary of its own: ``~Q(...)`` means that no singl
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -72,6 +73,12 @@ class Q:
         node.negated = negated
         return node
 
+    def vary(self, children: Iterable[Condition | tuple[str, Any]]) -> Q:
+        """The same with other children."""
+        node = type(self)()
+        node.children, node.connector, node.negated = tuple(children), self.connector, self.negated
+        return node
+
     def __bool__(self) -> bool:
         return bool(self.children)
 
@@ -126,7 +133,7 @@ class _Leaf(NamedTuple):
     def across(self, entity: Any) -> _Leaf:
         """The same lookup beyond the relation, on the related ``entity``."""
         name, *rest = self.path.relations
-        return _Leaf(entity, self.path._replace(relations=tuple(rest)), self.value, (*self.crossed, (name, entity)))
+        return _Leaf(entity, replace(self.path, relations=tuple(rest)), self.value, (*self.crossed, (name, entity)))
 
 
 class _Node(NamedTuple):

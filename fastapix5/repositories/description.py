@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Integer, Select, func, literal_column, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
@@ -19,9 +20,22 @@ from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
 from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, annotation_in, leaves, to_sql
 from fastapix5.repositories.expressions import Expression, Ordering
 from fastapix5.repositories.loading import Loading
-from fastapix5.repositories.lookups import Path, key_names
-from fastapix5.repositories.paths import Reach
-from fastapix5.repositories.policies import policy_condition, related_condition
+from fastapix5.repositories.lookups import Path, key_names, walk
+from fastapix5.repositories.paths import Reach, column_at
+from fastapix5.repositories.policies import has_policies, policy_condition, policy_terms, related_condition
+from fastapix5.repositories.shapes import (
+    Fact,
+    Shapeless,
+    Slots,
+    Term,
+    bound_slot,
+    fact_of,
+    made,
+    parameters_of,
+    shapes_of,
+    term_of,
+    values_of,
+)
 from fastapix5.repositories.vocabulary import Operand
 from fastapix5.schemas import Selection, key_of, mapper_of
 
@@ -83,7 +97,7 @@ class Description(Generic[M, R]):
         alias: The database's alias.
         guarded: Whether the model's row policy holds.
         shows_deleted: Whether rows that were deleted softly are among them.
-        conditions: ``Q`` objects and SQL, all of which hold.
+        conditions: ``Q`` objects and SQL, all of which hold; also such as were taken apart.
         ordering: The order.
         start: How many rows are skipped.
         stop: Where the rows end, counted from the first of all; None for nowhere.
@@ -100,7 +114,7 @@ class Description(Generic[M, R]):
     alias: str = "default"
     guarded: bool = False
     shows_deleted: bool = True
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Condition | Fact, ...] = ()
     ordering: tuple[Ordering, ...] = ()
     start: int = 0
     stop: int | None = None
@@ -111,6 +125,12 @@ class Description(Generic[M, R]):
     unique: tuple[str, ...] | None = None
     lock: Lock | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    def vary(self, **changes: Any) -> Self:
+        """The same with other attributes; several times as fast as ``dataclasses.replace``."""
+        varied = object.__new__(type(self))
+        varied.__dict__.update(self.__dict__, **changes)
+        return varied
 
     def __repr__(self) -> str:
         # Conditions hold callers' values, which have no place in a log.
@@ -203,7 +223,11 @@ class Description(Generic[M, R]):
             UnknownPath: The name is not there.
             ImproperlyConfigured: It leads to many rows.
         """
-        RowNames(self.model, None, self.named(reach=None))(name)
+        if self.annotations:
+            RowNames(self.model, None, self.named(reach=None))(name)
+        else:
+            named: Any = self.model
+            _check_name(named, name)
 
     def _names(self, entity: Any = None) -> RowNames:
         return RowNames(self.model if entity is None else entity, related_condition, self.named(entity))
@@ -217,16 +241,16 @@ class Description(Generic[M, R]):
         shown = None if self.shows_deleted else not_deleted(entity)
         found = [condition for condition in (policy, shown) if condition is not None]
         ground = Ground(entity, related_condition, self.named(entity) if self.annotations else {})
-        return [*found, *(to_sql((item,), ground) for item in self.conditions if not self._is_of_groups(item))]
+        return [*found, *(_condition(item, ground) for item in self.conditions if not self._is_of_groups(item))]
 
     def having(self) -> list[ColumnElement[bool]]:
         """The conditions on groups."""
         ground = Ground(self.model, related_condition, self.named())
-        return [to_sql((condition,), ground) for condition in self.conditions if self._is_of_groups(condition)]
+        return [_condition(item, ground) for item in self.conditions if self._is_of_groups(item)]
 
-    def _is_of_groups(self, condition: Condition) -> bool:
+    def _is_of_groups(self, condition: Condition | Fact) -> bool:
         of_groups = {annotation.name for annotation in self.annotations if annotation.of_groups}
-        for name, value in leaves(condition) if of_groups else ():
+        for name, value in leaves(condition) if of_groups and isinstance(condition, Q) else ():
             names = [name, *(value.names() if isinstance(value, Expression) else ())]
             if any(annotation_in(found, of_groups) for found in names):
                 return True
@@ -273,6 +297,78 @@ class Description(Generic[M, R]):
         if self.stop is not None:
             statement = statement.limit(max(self.stop - self.start, 0))
         return statement
+
+    # Taken apart: what decides the text of a statement, and the values
+
+    def terms(self) -> tuple[Fact, ...]:
+        """``where`` without what soft deletion hides, taken apart.
+
+        Raises:
+            Shapeless: It cannot be taken apart.
+        """
+        policy = policy_terms(self.model) if self.guarded else ()
+        if not self.conditions:
+            return policy
+        model, narrowed = self.model, has_policies()
+        own = [
+            item if isinstance(item, Term) else term_of(item, model, related_condition, narrowed=narrowed)
+            for item in self.conditions
+        ]
+        return (*policy, *own)
+
+    def facts(self) -> tuple[Fact, ...]:
+        """``where``, taken apart as far as it can be."""
+        try:
+            terms = self.terms()
+        except Shapeless:
+            return tuple(map(fact_of, self.where()))
+        shown = None if self.shows_deleted else not_deleted(self.model)
+        return terms if shown is None else (fact_of(shown), *terms)
+
+    def shape(self) -> Hashable:
+        """What else decides the text: the order, and whether rows are cut.
+
+        Raises:
+            Shapeless: The rows are more than rows of the model in some order.
+        """
+        if self.annotations or self.unique is not None or self.lock or self.options or not self.shows_objects:
+            raise Shapeless
+        order = tuple([(item.by, item.descending, item.nulls_last) for item in self.ordering])
+        if order and not all(_is_plain(self.model, by) for by, _, _ in order):
+            raise Shapeless
+        return (self.model, self.shows_deleted, order, self.start > 0, self.stop is not None)
+
+    def bounds(self) -> tuple[int, ...]:
+        """The values of OFFSET and LIMIT, as far as rows are cut."""
+        skipped = (self.start,) if self.start else ()
+        return skipped if self.stop is None else (*skipped, max(self.stop - self.start, 0))
+
+    def with_slots(self, terms: Sequence[Fact], slots: Slots) -> Select[Any]:
+        """``statement`` with places instead of the values of ``terms`` and ``bounds``."""
+        statement = self.bare(made(terms, slots)).statement()
+        places = iter(slots[len(slots) - len(self.bounds()) :])
+        if self.start:
+            statement = statement.offset(bound_slot(next(places), Integer()))
+        return statement if self.stop is None else statement.limit(bound_slot(next(places), Integer()))
+
+    def bare(self, conditions: Iterable[ColumnElement[bool]]) -> Self:
+        """These rows under other conditions: neither cut nor within the row policy."""
+        return self.vary(conditions=tuple(conditions), guarded=False, start=0, stop=None)
+
+    def exists_fact(self) -> Fact:
+        """``exists_clause``, taken apart as far as it can be."""
+        try:
+            terms = self.terms()
+            shape = ("exists", self.shape(), shapes_of(terms))
+        except Shapeless:
+            return fact_of(self.exists_clause())
+        if self.is_sliced:
+            return fact_of(self.exists_clause())
+
+        def make(slots: Slots | None) -> ColumnElement[bool]:
+            return self.bare(made(terms, slots)).exists_clause()
+
+        return Term(shape, values_of(terms), make, parameters_of(terms))
 
     # Statements
 
@@ -343,42 +439,70 @@ class Description(Generic[M, R]):
         """The SELECT of the number of rows."""
         if self.shows_objects and not self.is_sliced and not self.unique:
             return select(func.count()).select_from(self.model).where(*self.where())
-        rows = self._unordered()
+        rows = self.unordered()
         inner = rows._rows().with_only_columns(*key_of(self.model)) if self.shows_objects else rows.values_statement()  # noqa: SLF001 (its own class)
         return select(func.count()).select_from(inner.subquery())
 
-    def _unordered(self) -> Self:
+    def number_statement(self, facts: Sequence[ColumnElement[bool]] = ()) -> Select[Any]:
+        """The SELECT of one row: the number of rows, and whether each of ``facts`` holds."""
+        number = self.count_statement().order_by(None)
+        return select(number.scalar_subquery(), *facts) if facts else number
+
+    def unordered(self) -> Self:
         """The same rows in any order, where the order does not say which rows they are."""
-        return self if self.is_sliced or self.unique or not self.ordering else replace(self, ordering=())
+        return self if self.is_sliced or self.unique or not self.ordering else self.vary(ordering=())
 
     def exists_clause(self) -> ColumnElement[bool]:
         """``EXISTS (SELECT ... these rows ...)``, to stand in another statement."""
         if self.shows_objects:
             return self.cut(select(1).select_from(self.model).where(*self.where())).correlate(None).exists()
-        return self._unordered().values_statement().correlate(None).exists()
+        return self.unordered().values_statement().correlate(None).exists()
 
     def __clause_element__(self) -> Select[Any]:
         """These rows as they stand in another statement: ``filter(author__in=queryset)``."""
         if self.shows_objects:
             return self._rows().with_only_columns(*key_of(self.model), maintain_column_froms=True).correlate(None)
-        return self._unordered().values_statement().correlate(None)
+        return self.unordered().values_statement().correlate(None)
 
     def aggregate_statement(self, aggregates: dict[str, Expression]) -> Select[Any]:
         """The SELECT of one row: each aggregate over all of these rows."""
         if not self.shows_objects and (self.is_grouped or self.unique is not None):
-            rows = self._unordered().values_statement().subquery()
+            rows = self.unordered().values_statement().subquery()
             names: Any = ColumnNames(rows)
             return select(*(value.resolve(names).label(name) for name, value in aggregates.items())).select_from(rows)
         narrowed: Description[M, Any] = self
         if self.is_sliced or self.unique:
             these = self._rows().with_only_columns(*key_of(self.model), maintain_column_froms=True).correlate(None)
-            narrowed = replace(self, guarded=False, conditions=(Q(pk__in=these),), ordering=(), start=0, stop=None)
+            narrowed = self.vary(guarded=False, conditions=(Q(pk__in=these),), ordering=(), start=0, stop=None)
         names = GroupNames(self.model, related_condition, narrowed.named(), narrowed.where)
         columns: list[Any] = [value.resolve(names).label(name) for name, value in aggregates.items()]
         if names.has_subqueries:
             # They alone would come once for each of the rows.
             columns.append(func.count())
         return select(*columns).select_from(self.model).where(*narrowed.where())
+
+
+def _condition(item: Condition | Fact, ground: Ground) -> ColumnElement[bool]:
+    """A condition in SQL."""
+    return adapted(item.make(None), ground.entity) if isinstance(item, Term) else to_sql((item,), ground)
+
+
+@lru_cache(maxsize=4096)
+def _check_name(model: Any, name: str) -> None:
+    """Refuse what is no value of a row; names that are right are few, and kept."""
+    column_at(model, name)
+
+
+def _is_plain(model: type[Any], by: Any) -> bool:
+    """Whether rows are ordered by a column whose SQL is always the same."""
+    named: Any = model
+    return type(by) is str and (by == "pk" or (_is_column_of(named, by) and not ("__" in by and has_policies())))
+
+
+@lru_cache(maxsize=4096)
+def _is_column_of(model: Any, name: str) -> bool:
+    _, attribute, rest, owner = walk(model, name)
+    return not rest and attribute in mapper_of(owner).column_attrs
 
 
 def _turned(expression: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -11,13 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 
 from fastapix5.db.errors import translated
-from fastapix5.db.sessions import execute, get_session
+from fastapix5.db.sessions import current_scope, execute, get_session
 from fastapix5.db.transactions import atomic, ended_by_errors, in_atomic
 from fastapix5.db.work import work_of
 from fastapix5.exceptions import ForeignKeyViolation, RowPolicyViolation
 from fastapix5.repositories.policies import policy_condition
 from fastapix5.repositories.references import Wanted, references, wanted, with_related_keys
 from fastapix5.repositories.refreshing import set_aside
+from fastapix5.repositories.shapes import Fact, Term
+from fastapix5.repositories.templates import ask
 from fastapix5.repositories.writes import key_in
 from fastapix5.schemas import mapper_of
 
@@ -91,10 +93,19 @@ class Guard(Generic[M]):
         with translated(self.mapper, deleting=deleting):
             return await execute(session, statement, parameters)
 
-    async def write(self, statement: Any, data: Mapping[str, Any], where: Sequence[Any] = ()) -> Sequence[Any]:
+    async def send(self, statement: Term[Any], *, deleting: bool = False) -> Sequence[Any]:
+        """Run a statement that was taken apart, which writes or deletes the model's rows, and return its rows."""
+        work = current_scope().work(self.alias)
+        (work.deleted if deleting else work.classes).add(self.model)
+        with translated(self.mapper, deleting=deleting):
+            return await ask(self.alias, statement, writes=True)
+
+    async def write(
+        self, statement: Any, data: Mapping[str, Any], where: Sequence[ColumnElement[bool] | Fact] = ()
+    ) -> Sequence[Any]:
         """Run a statement that writes ``data``, and return its rows."""
         try:
-            return (await self.execute(statement)).all()  # type: ignore[no-any-return]
+            return await self.send(statement) if isinstance(statement, Term) else (await self.execute(statement)).all()
         except ForeignKeyViolation as violation:
             if not violation.fields:
                 # SQLite does not say which key failed, so ask.
@@ -113,7 +124,7 @@ class Guard(Generic[M]):
         values = with_related_keys(self.mapper, data)
         return [row for row in wanted(self.mapper, values, updating=updating) if row.is_narrowed]
 
-    async def check_references(self, rows: Sequence[Wanted], where: Sequence[Any] = ()) -> None:
+    async def check_references(self, rows: Sequence[Wanted], where: Sequence[ColumnElement[bool] | Fact] = ()) -> None:
         """Raise for the first of ``rows`` that is not there.
 
         Args:
@@ -122,7 +133,8 @@ class Guard(Generic[M]):
         """
         if not rows:
             return
-        found = await self.ask(select(*(row.exists() for row in rows)).where(*where))
+        conditions = [fact.make(None) if isinstance(fact, Term) else fact for fact in where]
+        found = await self.ask(select(*(row.exists() for row in rows)).where(*conditions))
         for row, there in zip(rows, found[0] if found else (), strict=False):
             if not there:
                 raise self.missing(row.reference.fields)

@@ -106,6 +106,16 @@ def check_type(column_type: TypeEngine[Any], value: Any, where: str) -> None:
     raise ValueError(f"{where} is compared with {expected}, not with {type(value).__name__}.")
 
 
+# Kinds whose columns hold every value of the types that they are compared with.
+BOUNDLESS = Kind.TEXT | Kind.UUID | Kind.BOOLEAN | Kind.NUMBER | Kind.DATE | Kind.TIME | Kind.INTERVAL | Kind.BINARY
+
+
+def takes_all(column_type: TypeEngine[Any], value: Any) -> bool:
+    """Whether a column takes whatever is of the type of a value that it takes."""
+    kind = kind_of(column_type)
+    return kind in BOUNDLESS and type(value) in VALUES[kind] and not isinstance(column_type, TypeDecorator)
+
+
 def kind_of(column_type: TypeEngine[Any] | None) -> Kind:
     """The kind of a column's type, or of the type that it decorates."""
     bare = plain(column_type)

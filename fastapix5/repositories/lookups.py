@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, inspect
 from sqlalchemy.ext.associationproxy import AssociationProxyInstance
@@ -11,7 +13,7 @@ from sqlalchemy.orm import InstanceState
 from sqlalchemy.types import NULLTYPE, TupleType, TypeEngine
 
 from fastapix5.exceptions import Error, did_you_mean
-from fastapix5.repositories.kinds import check_type, element_of, is_sql, kind_of
+from fastapix5.repositories.kinds import check_type, element_of, is_sql, kind_of, takes_all
 from fastapix5.repositories.vocabulary import (
     Lookup,
     Operand,
@@ -20,6 +22,7 @@ from fastapix5.repositories.vocabulary import (
     fitting,
     is_lookup,
     lookup_on,
+    on_registration,
     transform_on,
 )
 from fastapix5.schemas import attribute_names, mapper_of
@@ -54,7 +57,8 @@ class UnknownPath(Error):
         return f'{self.owner} has no "{self.part}" ("{self.path}").{guess}{known}'
 
 
-class Path(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Path:
     """A name such as ``origin__name__icontains``, resolved.
 
     Attributes:
@@ -72,6 +76,8 @@ class Path(NamedTuple):
     lookup: Lookup
     owner: type[Any] | None = None
     compared: TypeEngine[Any] = NULLTYPE
+    # Types of which every value was found to be right.
+    _taken: set[type[Any]] = field(default_factory=set, compare=False, repr=False)
 
     def make(self, column: Any, value: Any) -> ColumnElement[bool]:
         """Return the condition on ``column``, which is the attribute, or a tuple of the columns of its key.
@@ -105,9 +111,13 @@ class Path(NamedTuple):
         Raises:
             ValueError: The error names the lookup.
         """
-        value = self._keys(value)
+        if type(value) in self._taken:
+            return
+        given, value = value, self._keys(value)
         self.lookup.check(value)
         self._check_types(value)
+        if value is given and self.lookup.operand in (Operand.VALUE, Operand.TEXT) and takes_all(self.compared, value):
+            self._taken.add(type(value))
 
     def _check_types(self, value: Any) -> None:
         if is_sql(value) or not self.lookup.is_typed or self.lookup.operand in (Operand.TEXT, Operand.BOOLEAN):
@@ -162,16 +172,25 @@ def resolve_value(model: type[Any], path: str) -> tuple[tuple[str, ...], str, tu
 
 
 def resolve(model: type[Any], path: str) -> Path:
-    """Resolve a condition's name against a model.
+    """Resolve a condition's name against a model; names are few, so what they mean is kept.
 
     Raises:
         UnknownPath: Some part of it is not there; the error says what is known.
     """
+    named: Any = model
+    return _resolve(named, path)
+
+
+@lru_cache(maxsize=4096)
+def _resolve(model: Any, path: str) -> Path:
     relations, attribute, rest, owner = walk(model, path)
     column_type = type_of(owner, attribute)
     transforms, lookup = resolve_lookup(rest, f"{owner.__name__}.{attribute}", path, column_type)
     compared = transforms[-1].returns if transforms else column_type
     return Path(relations, attribute, transforms, lookup, owner, compared)
+
+
+on_registration.append(_resolve.cache_clear)
 
 
 def resolve_lookup(

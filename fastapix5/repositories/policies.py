@@ -6,7 +6,8 @@ class is made; without one, the ``objects_filter`` that the model's viewsets sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
@@ -18,6 +19,8 @@ from fastapix5.access import Access, Scope, current_access
 from fastapix5.exceptions import AccessRequired, ImproperlyConfigured
 from fastapix5.models import not_deleted
 from fastapix5.repositories.conditions import Condition, Ground, has_subquery, same_row, to_sql
+from fastapix5.repositories.paths import Reach
+from fastapix5.repositories.shapes import Fact, Term, expression_term, term_of
 from fastapix5.schemas import mapper_of
 
 RowPolicy = Callable[[Access], Condition | None]
@@ -144,6 +147,53 @@ def policy_condition(entity: Any, *, related: bool = False) -> ColumnElement[boo
     return and_(*found) if len(found) > 1 else found[0] if found else None
 
 
+def has_policies() -> bool:
+    """Whether any model has a row policy, so that what a statement may reach depends on who is asking."""
+    return bool(_policies)
+
+
+def policy_terms(entity: type[Any]) -> tuple[Fact, ...]:
+    """``policy_condition``, taken apart.
+
+    Raises:
+        AccessRequired: The policy needs to know who is asking, and nobody said.
+        Shapeless: It cannot be taken apart.
+    """
+    if not _policies:
+        return ()
+    below = [part for part in _conditions_below(entity, related=False) if part is not None]
+    with _asked(entity, related=False) as conditions:
+        own = [term_of(condition, entity, shown_condition, narrowed=False) for condition in conditions]
+    # What names cross means something else in a policy, which sees all rows.
+    return tuple(replace(term, shape=("policy", term.shape)) for term in (*own, *map(expression_term, below)))
+
+
+def related_term(entity: Any) -> Term[Any]:
+    """What row policies say of the rows of an entity that a statement reaches through a relation, taken apart: SQL or None.
+
+    Raises:
+        AccessRequired: A policy needs to know who is asking, and nobody said.
+        Shapeless: It cannot be taken apart.
+    """
+    condition = None if _asking.get() else policy_condition(entity, related=True)
+    return UNSAID if condition is None else expression_term(condition)
+
+
+# Of what no row policy says anything.
+UNSAID: Term[Any] = Term(None, (), lambda _: None)
+
+
+def reach_of(said: Mapping[Any, ColumnElement[bool] | None]) -> Reach:
+    """What narrows the rows of entities behind relations, where this is what row policies say of them."""
+
+    def narrow(entity: Any, relationship: RelationshipProperty[Any]) -> ColumnElement[bool] | None:
+        parts = (shown_condition(entity, relationship), said.get(entity))
+        found = [part for part in parts if part is not None]
+        return and_(*found) if len(found) > 1 else found[0] if found else None
+
+    return narrow
+
+
 def _conditions_below(entity: Any, *, related: bool) -> Iterator[ColumnElement[bool] | None]:
     """What policies of subclasses say of rows that are reached as those of a class above them."""
     mapper = inspect(entity).mapper
@@ -159,23 +209,31 @@ def _conditions_below(entity: Any, *, related: bool) -> Iterator[ColumnElement[b
 
 def _own_condition(entity: Any, *, related: bool, without: Collection[type[Any]] = ()) -> ColumnElement[bool] | None:
     """What the policies of an entity's class, and of those above it, say of its rows."""
+    with _asked(entity, related=related, without=without) as conditions:
+        return to_sql(conditions, Ground(entity, shown_condition)) if conditions else None
+
+
+@contextmanager
+def _asked(entity: Any, *, related: bool, without: Collection[type[Any]] = ()) -> Iterator[list[Condition]]:
+    """Ask the policies of an entity's class, and of those above it, for the duration of a block."""
     # What holds for a class holds for its subclasses.
     mro, asking = inspect(entity).mapper.class_.__mro__, _asking.get()
     classes = [cls for cls in mro if cls in _policies and cls not in asking and cls not in without]
     if not classes or not _lifted.get()[-1].isdisjoint(mro):
-        return None
+        yield []
+        return
     registered, access = [_policies[cls] for cls in classes], current_access.get()
     if access is None:
         if any(found.requires_access for found in registered):
             raise AccessRequired(classes[0].__name__)
-        return None
+        yield []
+        return
     if related:
         grants = (granted(access) for granted in _readings.get(classes[0], ()))
         access = replace(access, scope=next((scope for scope in grants if scope is not None), None))
     token = _asking.set(asking.union(classes))
     try:
-        conditions = [condition for found in registered if (condition := found.policy(access)) is not None]
-        return to_sql(conditions, Ground(entity, shown_condition)) if conditions else None
+        yield [condition for found in registered if (condition := found.policy(access)) is not None]
     finally:
         _asking.reset(token)
 
@@ -231,3 +289,8 @@ def _is_anew(known: Any, source: Any) -> bool:
 
 def _name(policy: Any) -> str:
     return getattr(policy, "__qualname__", repr(policy))
+
+
+def policy_names(model: type[Any]) -> tuple[str, ...]:
+    """How the row policies of a model are called: its own, and those of the classes above it."""
+    return tuple(_name(_policies[cls].source) for cls in model.__mro__ if cls in _policies)

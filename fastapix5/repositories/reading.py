@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
@@ -15,15 +14,17 @@ from fastapix5.db.sessions import execute, get_session
 from fastapix5.db.streams import Rows
 from fastapix5.db.transactions import in_atomic
 from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured, MultipleObjectsReturned, TransactionRequired
+from fastapix5.repositories.compiled import count_term, rows_term
 from fastapix5.repositories.conditions import Condition, Q
 from fastapix5.repositories.description import Kind, M, R
 from fastapix5.repositories.explaining import explain
 from fastapix5.repositories.expressions import Aggregate, Expression, named_aggregates
 from fastapix5.repositories.loading import Loading
-from fastapix5.repositories.reads import Read, list_adapter, loader_options
+from fastapix5.repositories.reads import Read, list_adapter, loader_options, read_of
+from fastapix5.repositories.shapes import Fact, Shapeless, fact_of, made
 from fastapix5.repositories.shaping import Shaping
+from fastapix5.repositories.templates import ask
 from fastapix5.repositories.unflushed import unflushed_kept
-from fastapix5.schemas import select_for
 
 S = TypeVar("S", bound=BaseModel)
 T = TypeVar("T")
@@ -167,11 +168,17 @@ class Reading(Shaping[M, R]):
         number, _ = await self.count_with()
         return number
 
-    async def count_with(self, *facts: ColumnElement[bool]) -> tuple[int, tuple[bool, ...]]:
+    async def count_with(self, *facts: Fact | ColumnElement[bool]) -> tuple[int, tuple[bool, ...]]:
         """The exact number of rows and whether each of ``facts`` holds, in one statement."""
-        number = self.count_statement().order_by(None).scalar_subquery()
-        row = (await self._execute(select(number, *facts)))[0]
-        return row[0], tuple(bool(fact) for fact in row[1:])
+        terms = tuple(map(fact_of, facts))
+        try:
+            statement = count_term(self, terms)
+        except Shapeless:
+            rows = await self._execute(self.number_statement(made(terms, None)))
+        else:
+            with translated(self.mapper):
+                rows = await ask(self.alias, statement)
+        return rows[0][0], tuple(bool(fact) for fact in rows[0][1:])
 
     async def exists(self) -> bool:
         """Whether any row matches."""
@@ -204,10 +211,22 @@ class Reading(Shaping[M, R]):
         Raises:
             ImproperlyConfigured: A field of the schema stands for nothing on the model.
         """
-        read = schema if isinstance(schema, Read) else Read(select_for(schema, self.model, schema.__name__))
-        rows = await self._execute(read.statement(self._schema_statement()))
+        read = schema if isinstance(schema, Read) else read_of(schema, self.model)
         with translated(self.mapper):
-            return cast("list[S]", await read.instances(get_session(self.alias), rows))
+            return cast("list[S]", await read.instances(self.alias, await self._shown_by(read)))
+
+    async def as_mappings(self, read: Read) -> list[dict[str, Any]]:
+        """What the instances of ``as_schema`` would hold, by field, for a schema without rules of its own."""
+        with translated(self.mapper):
+            return await read.mappings(self.alias, await self._shown_by(read))
+
+    async def _shown_by(self, read: Read) -> Sequence[Any]:
+        """The rows that ``read`` makes instances of."""
+        try:
+            statement = rows_term(self, read)
+        except Shapeless:
+            return await self._execute(read.statement(self._schema_statement()))
+        return await ask(self.alias, statement)
 
     async def as_json(self, schema: type[BaseModel]) -> bytes:
         """Every row as ``schema`` shows it, as a JSON array in UTF-8; names are the schema's aliases.
@@ -219,9 +238,9 @@ class Reading(Shaping[M, R]):
 
     async def by_key(self, read: Read) -> dict[tuple[Any, ...], BaseModel]:
         """Every row as ``as_schema`` shows it, by its primary key."""
-        rows = await self._execute(read.statement(self._schema_statement()))
         with translated(self.mapper):
-            instances = await read.instances(get_session(self.alias), rows)
+            rows = await self._shown_by(read)
+            instances = await read.instances(self.alias, rows)
         return {read.root.key_of(row): instance for row, instance in zip(rows, instances, strict=True)}
 
     async def get_as(self, schema: type[S] | Read) -> S:
@@ -288,7 +307,7 @@ class Reading(Shaping[M, R]):
             if self.loads.returns(self.model) and session.identity_map:
                 # Objects that are known already are read anew by themselves: what leads back to them would unload the
                 # relations that led there.
-                await self._execute(replace(self, loads=Loading())._select_objects())  # noqa: SLF001 (its own class)
+                await self._execute(self.vary(loads=Loading())._select_objects())  # noqa: SLF001 (its own class)
             return await self._execute(self._select_objects())
 
     def _objects(self, rows: Sequence[Any]) -> list[Any]:

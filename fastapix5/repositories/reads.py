@@ -6,14 +6,14 @@ behind a write's RETURNING by scalar subqueries; to-many relations are fetched t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
-from sqlalchemy import Column, ColumnElement, Row, Select, inspect, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Column, ColumnElement, Select, inspect, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import aliased, joinedload, raiseload, selectinload
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -21,15 +21,29 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from fastapix5.db.sessions import execute
-from fastapix5.repositories.policies import loaded_within, related_condition
+from fastapix5.repositories.comparisons import one_of
+from fastapix5.repositories.paths import Reach
+from fastapix5.repositories.policies import has_policies, loaded_within, reach_of, related_condition, related_term
+from fastapix5.repositories.shapes import Shapeless, Slot, Slots, Term, made, parameters_of, shapes_of, values_of
+from fastapix5.repositories.templates import ask
 from fastapix5.repositories.writes import key_in
-from fastapix5.schemas import Selection, key_of
+from fastapix5.schemas import Selection, key_of, select_for
 
 # As many keys as one statement binds: PostgreSQL takes 32,767 arguments, SQLite 32,766.
 KEYS_PER_STATEMENT = 5_000
 
 
-@dataclass
+T = TypeVar("T")
+
+Key = tuple[Any, ...]
+# What was found for each to-many relation, by the owner's key.
+Related = Mapping["Many", Mapping[Any, list[Any]]]
+# Makes of rows what is shown of them.
+Show = Callable[["Read", str, Sequence[Any]], Awaitable[list[Any]]]
+NONE_RELATED: Related = {}
+
+
+@dataclass(eq=False)
 class Many:
     """A to-many relation of a node: the statement that fetches its rows for a set of owners."""
 
@@ -40,39 +54,121 @@ class Many:
     join: Any
     order: tuple[Any, ...]
 
+    async def fetch(self, using: str, keys: Sequence[Any], show: Show) -> Mapping[Any, list[Any]]:
+        """What is shown of the related rows of each owner, whose keys are as ``Node.identify`` has them."""
+        found: dict[Any, list[Any]] = {}
+        width = len(self.owner_key)
+        owner_of = itemgetter(*range(-width, 0))
+        step = max(1, KEYS_PER_STATEMENT // width)
+        for start in range(0, len(keys), step):
+            rows = await self._ask(using, keys[start : start + step])
+            for row, shown in zip(rows, await show(self.read, using, rows), strict=True):
+                found.setdefault(owner_of(row), []).append(shown)
+        return found
 
-@dataclass
+    async def _ask(self, using: str, keys: Sequence[Any]) -> Sequence[Any]:
+        try:
+            return await ask(using, self._term(keys))
+        except Shapeless:
+            return (await execute(using, self._statement(keys))).all()
+
+    def _term(self, keys: Sequence[Any]) -> Term[Select[Any]]:
+        """The SELECT, taken apart: any number of keys is one value.
+
+        Raises:
+            Shapeless: The key has several columns, or a row policy has no shape.
+        """
+        if len(self.owner_key) > 1:
+            raise Shapeless
+        terms = (related_term(self.read.entity), *self.read.terms()) if has_policies() else ()
+
+        def make(slots: Slots | None) -> Select[Any]:
+            if slots is None:
+                return self._statement(keys)
+            said = zip((self.read.entity, *self.read.targets), made(terms, slots), strict=False)
+            return self._select(one_of(self.owner_key[0], Slot(slots[-1])), reach_of(dict(said)))
+
+        values = (*values_of(terms), keys)
+        return Term((self, shapes_of(terms)), values, make, parameters_of(terms))
+
+    def _statement(self, keys: Sequence[Any]) -> Select[Any]:
+        parts = keys if len(self.owner_key) > 1 else [(key,) for key in keys]
+        return self._select(key_in(self.owner_key, parts), related_condition)
+
+    def _select(self, owners: ColumnElement[bool], reach: Reach) -> Select[Any]:
+        """The SELECT of the related rows of some owners, and their owners' keys."""
+        statement = select(self.owner).join(_within(self.join, self.read.entity, reach)).where(owners)
+        return self.read.statement(statement.order_by(*self.order), reach).add_columns(*self.owner_key)
+
+
+@dataclass(eq=False)
 class Node:
-    """One entity of a read: where its values stand in the row, and what hangs below it."""
+    """One entity of a read: where its values stand in the row, and what hangs below it.
+
+    Attributes:
+        selection: What the schema selects of it.
+        entity: The model, or an alias of it.
+        start: Where its columns begin.
+        key: Where the parts of its primary key stand.
+        one: The nodes of its to-one relations, by field.
+        many: Its to-many relations.
+    """
 
     selection: Selection
     entity: Any
-    columns: list[tuple[str, int]] = field(default_factory=list)
+    start: int = 0
     key: list[int] = field(default_factory=list)
     one: list[tuple[str, Node]] = field(default_factory=list)
     many: list[Many] = field(default_factory=list)
 
-    def key_of(self, row: Sequence[Any]) -> tuple[Any, ...]:
+    def key_of(self, row: Sequence[Any]) -> Key:
         """The primary key of this entity in ``row``."""
-        return tuple(row[index] for index in self.key)
+        return tuple([row[index] for index in self.key])
 
-    def build(self, row: Sequence[Any], related: dict[int, dict[tuple[Any, ...], list[BaseModel]]]) -> BaseModel | None:
-        """The schema's instance for this entity in ``row``; None where an outer join found nothing."""
-        key = self.key_of(row)
-        if None in key:
-            return None
-        values: dict[str, Any] = {name: row[index] for name, index in self.columns}
-        for name, node in self.one:
-            values[name] = node.build(row, related)
-        for many in self.many:
-            values[many.name] = related[id(many)].get(key, [])
-        return self.selection.build(values)
+    @cached_property
+    def identify(self) -> Callable[[Sequence[Any]], Any]:
+        """What finds the entity of a row among others: its key, without a tuple around one value."""
+        return itemgetter(*self.key)
+
+    @cached_property
+    def build(self) -> Callable[[Sequence[Any], Related], BaseModel]:
+        """What makes the schema's instance for this entity in a row, with what is related to it."""
+        one = [(name, node.identify, node.build) for name, node in self.one]
+        build: Callable[[Sequence[Any], Related], BaseModel] = self._builder(self.selection.build, one)
+        return build
+
+    @cached_property
+    def build_mapping(self) -> Callable[[Sequence[Any], Related], dict[str, Any]]:
+        """What makes the same as a mapping."""
+        one = [(name, node.identify, node.build_mapping) for name, node in self.one]
+        build: Callable[[Sequence[Any], Related], dict[str, Any]] = self._builder(self.selection.arrange, one)
+        return build
+
+    def _builder(self, finish: Callable[[dict[str, Any]], T], one: Sequence[tuple[str, Any, Any]]) -> Any:
+        names, start, identify = self.selection.names, self.start, self.identify
+        many = [(relation.name, relation) for relation in self.many]
+
+        def build(row: Sequence[Any], related: Related) -> T:
+            values: dict[str, Any] = dict(zip(names, row[start:] if start else row, strict=False))
+            for name, identify_one, build_one in one:
+                # Where an outer join found nothing, the key is null.
+                values[name] = None if is_absent(identify_one(row)) else build_one(row, related)
+            for name, relation in many:
+                values[name] = related[relation].get(identify(row), [])
+            return finish(values)
+
+        return build
 
     def walk(self) -> Iterator[Node]:
         """This node and every one below it in the same row."""
         yield self
         for _, node in self.one:
             yield from node.walk()
+
+
+def is_absent(key: Any) -> bool:
+    """Whether a key, as ``Node.identify`` has it, is that of no row."""
+    return key is None or (type(key) is tuple and None in key)
 
 
 class Whole(FunctionElement[Any]):
@@ -104,25 +200,25 @@ class Read:
         self.selection = selection
         self.entity = selection.model if entity is None else entity
         self._columns: list[Any] = []
+        self._places: dict[tuple[Any, str], int] = {}
         self._joins: list[tuple[Any, Any]] = []
         self._through: list[tuple[tuple[Any, Any], ...]] = []
         self.root = self._node(selection, self.entity, through=())
         self._alike = [node for node in self.root.walk() if node is not self.root and _table(node) is _table(self.root)]
-        self._extra = [self._add(getattr(self.entity, name), ()) for name in extra]
+        self._extra = [self._place(self.entity, name, ()) for name in extra]
+        self.targets = tuple(target for target, _ in self._joins)
         self._returning = [
             self._subquery(column, way) for column, way in zip(self._columns, self._through, strict=True)
         ]
         self.has_many = any(node.many for node in self.root.walk())
 
     def _node(self, selection: Selection, entity: Any, through: tuple[tuple[Any, Any], ...]) -> Node:
-        node = Node(selection, entity)
+        node = Node(selection, entity, len(self._columns))
         for schema_field in selection.columns:
-            node.columns.append((schema_field.name, self._add(getattr(entity, schema_field.attribute), through)))
+            self._add(entity, schema_field.attribute, through)
         mapper = inspect(selection.model)
         for column in mapper.primary_key:
-            attribute = mapper.get_property_by_column(column).key
-            shown = [index for name, index in node.columns if self._attribute(selection, name) == attribute]
-            node.key.append(shown[0] if shown else self._add(getattr(entity, attribute), through))
+            node.key.append(self._place(entity, mapper.get_property_by_column(column).key, through))
         for relation in selection.relations:
             name, attribute = relation.field.name, getattr(entity, relation.field.attribute)
             target = aliased(relation.selection.model)
@@ -135,16 +231,17 @@ class Read:
             node.one.append((name, self._node(relation.selection, target, (*through, (target, join)))))
         return node
 
-    @staticmethod
-    def _attribute(selection: Selection, name: str) -> str:
-        return next(found.attribute for found in selection.columns if found.name == name)
-
-    def _add(self, column: Any, through: tuple[tuple[Any, Any], ...]) -> int:
-        self._columns.append(column)
+    def _add(self, entity: Any, attribute: str, through: tuple[tuple[Any, Any], ...]) -> int:
+        self._columns.append(getattr(entity, attribute))
         self._through.append(through)
-        return len(self._columns) - 1
+        return self._places.setdefault((entity, attribute), len(self._columns) - 1)
 
-    def _subquery(self, column: Any, through: tuple[tuple[Any, Any], ...]) -> Any:
+    def _place(self, entity: Any, attribute: str, through: tuple[tuple[Any, Any], ...]) -> int:
+        """Where an attribute stands; it is selected besides where no field shows it."""
+        place = self._places.get((entity, attribute))
+        return self._add(entity, attribute, through) if place is None else place
+
+    def _subquery(self, column: Any, through: tuple[tuple[Any, Any], ...], reach: Reach = related_condition) -> Any:
         """``column`` as an expression behind RETURNING: on the written table, or a scalar subquery behind it."""
         table = inspect(self.entity).mapper.local_table
         if not through:
@@ -153,24 +250,43 @@ class Read:
         (first, join), *rest = through
         statement = select(column).select_from(first)
         for target, onclause in rest:
-            statement = statement.outerjoin(target, _within(onclause, target))
+            statement = statement.outerjoin(target, _within(onclause, target, reach))
         condition = _on_written_row(join.__clause_element__(), table)
-        within = related_condition(first, join.property)
+        within = reach(first, join.property)
         statement = statement if within is None else statement.where(within)
         return Whole(statement.where(condition).correlate(None).scalar_subquery())
 
-    def statement(self, base: Select[Any]) -> Select[Any]:
-        """``base`` (which selects from the entity) with the columns and joins of this read."""
+    def statement(self, base: Select[Any], reach: Reach = related_condition) -> Select[Any]:
+        """``base`` (which selects from the entity) with the columns and joins of this read.
+
+        Args:
+            base: The SELECT.
+            reach: What narrows the rows behind each join.
+        """
         statement = base.with_only_columns(*self._columns, maintain_column_froms=True)
         for target, onclause in self._joins:
-            statement = statement.outerjoin(target, _within(onclause, target))
+            statement = statement.outerjoin(target, _within(onclause, target, reach))
         return statement
 
-    def returning(self) -> list[Any]:
+    def returning(self, reach: Reach = related_condition) -> list[Any]:
         """The expressions that a write returns to build the schema's instance."""
-        if all(related_condition(target, join.property) is None for target, join in self._joins):
+        if all(reach(target, join.property) is None for target, join in self._joins):
             return self._returning
-        return [self._subquery(column, through) for column, through in zip(self._columns, self._through, strict=True)]
+        pairs = zip(self._columns, self._through, strict=True)
+        return [self._subquery(column, through, reach) for column, through in pairs]
+
+    def terms(self) -> tuple[Term[Any], ...]:
+        """What row policies say of the rows behind each join, taken apart; nothing where no model has one.
+
+        Raises:
+            Shapeless: It cannot be taken apart.
+        """
+        return tuple(map(related_term, self.targets)) if self.targets and has_policies() else ()
+
+    @cached_property
+    def is_final(self) -> bool:
+        """Whether one row is all that an instance is made of, and nothing of the schema's own could refuse it."""
+        return not self.has_many and all(node.selection.is_plain for node in self.root.walk())
 
     def may_show_itself(self, row: Sequence[Any]) -> bool:
         """Whether ``row``, which a write returned, may show itself among its relations: as it was before the write."""
@@ -181,31 +297,40 @@ class Read:
         """The values in ``row`` that were selected besides."""
         return tuple(row[index] for index in self._extra)
 
-    async def instances(self, session: AsyncSession, rows: Sequence[Row[Any]]) -> list[BaseModel]:
+    async def instances(self, using: str, rows: Sequence[Any]) -> list[BaseModel]:
         """The schema's instances for ``rows``, with one more statement for each to-many relation."""
-        related: dict[int, dict[tuple[Any, ...], list[BaseModel]]] = {}
-        for node in self.root.walk() if rows else ():
-            for many in node.many:
-                keys = dict.fromkeys(key for row in rows if None not in (key := node.key_of(row)))
-                related[id(many)] = await self._fetch(session, many, list(keys))
-        return [built for row in rows if (built := self.root.build(row, related)) is not None]
+        if self.selection.is_flat:
+            return self.selection.build_flat(rows)
+        build, related = self.root.build, await self._related(using, rows, Read.instances)
+        return [build(row, related) for row in rows]
 
-    async def _fetch(
-        self, session: AsyncSession, many: Many, keys: list[tuple[Any, ...]]
-    ) -> dict[tuple[Any, ...], list[BaseModel]]:
-        found: dict[tuple[Any, ...], list[BaseModel]] = {}
-        step = max(1, KEYS_PER_STATEMENT // len(many.owner_key))
-        for start in range(0, len(keys), step):
-            condition = key_in(many.owner_key, keys[start : start + step])
-            statement = (
-                select(many.owner).join(_within(many.join, many.read.entity)).where(condition).order_by(*many.order)
-            )
-            statement = many.read.statement(statement).add_columns(*many.owner_key)
-            rows = (await execute(session, statement)).all()
-            owners = [tuple(row[-len(many.owner_key) :]) for row in rows]
-            for owner, instance in zip(owners, await many.read.instances(session, rows), strict=True):
-                found.setdefault(owner, []).append(instance)
+    async def mappings(self, using: str, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """What the instances for ``rows`` would hold, by field; for schemas without rules of their own."""
+        build, related = self.root.build_mapping, await self._related(using, rows, Read.mappings)
+        return [build(row, related) for row in rows]
+
+    async def _related(self, using: str, rows: Sequence[Any], show: Show) -> Related:
+        """What is shown of the rows that are related to ``rows`` by relations to many."""
+        if not self.has_many:
+            return NONE_RELATED
+        found: dict[Many, Mapping[Any, list[Any]]] = {}
+        for node in self.root.walk() if rows else ():
+            if node.many:
+                keys = list(dict.fromkeys(key for row in rows if not is_absent(key := node.identify(row))))
+            for many in node.many:
+                found[many] = await many.fetch(using, keys, show)
         return found
+
+
+@lru_cache(maxsize=1024)
+def _read_of(schema: type[BaseModel], model: Any) -> Read:
+    return Read(select_for(schema, model, schema.__name__))
+
+
+def read_of(schema: type[BaseModel], model: type[Any]) -> Read:
+    """How a schema reads a model; made once."""
+    named: Any = model
+    return _read_of(schema, named)
 
 
 @lru_cache(maxsize=1024)
@@ -214,9 +339,9 @@ def list_adapter(schema: type[BaseModel]) -> TypeAdapter[Any]:
     return TypeAdapter(list[schema])  # type: ignore[valid-type]
 
 
-def _within(onclause: Any, target: Any) -> Any:
-    """A relationship's join to ``target``, to those rows that the current access may reach."""
-    condition = related_condition(target, onclause.property)
+def _within(onclause: Any, target: Any, reach: Reach) -> Any:
+    """A relationship's join to ``target``, to those rows that may be reached."""
+    condition = reach(target, onclause.property)
     return onclause if condition is None else onclause.and_(condition)
 
 

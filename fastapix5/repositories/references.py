@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, ColumnElement, Table, and_, inspect, select
 from sqlalchemy.orm import Mapper, RelationshipDirection
@@ -61,11 +62,24 @@ class Wanted(NamedTuple):
         return [limit for limit in limits if limit is not None]
 
 
-def references(mapper: Mapper[Any]) -> Iterator[Reference]:
+_references: WeakKeyDictionary[Mapper[Any], tuple[Reference, ...]] = WeakKeyDictionary()
+
+
+def references(mapper: Mapper[Any]) -> tuple[Reference, ...]:
     """Every foreign key of a model whose columns are mapped: others nobody writes.
 
     What joins the table of a subclass to the one above is none: the flush writes both rows.
     """
+    found = _references.get(mapper)
+    if found is None:
+        found = tuple(_find_references(mapper))
+        # A table that is not mapped yet may be so later.
+        if all(reference.target is not None for reference in found):
+            _references[mapper] = found
+    return found
+
+
+def _find_references(mapper: Mapper[Any]) -> Iterator[Reference]:
     for table in mapper.tables:
         if not isinstance(table, Table):
             continue
@@ -96,12 +110,14 @@ def wanted(mapper: Mapper[Any], values: Mapping[str, Any], *, updating: bool = F
         values: Attributes and their new values.
         updating: Whether the row is there, so that it keeps what is not written.
     """
-    row: dict[str, Any] = {name: prop.columns[0] for name, prop in mapper.column_attrs.items()} if updating else {}
     found = []
     for reference in references(mapper):
         if not any(name in values for name in reference.fields):
             continue
-        key = tuple(values.get(name, row.get(name)) for name in reference.fields)
+        key = tuple(
+            values[name] if name in values else mapper.column_attrs[name].columns[0] if updating else None
+            for name in reference.fields
+        )
         if not any(part is None for part in key):
             found.append(Wanted(reference, key))
     return found
@@ -110,6 +126,8 @@ def wanted(mapper: Mapper[Any], values: Mapping[str, Any], *, updating: bool = F
 def with_related_keys(mapper: Mapper[Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
     """``values`` with the foreign keys of the objects among them; an object whose row is not there yet has none."""
     names = [name for name in values if is_to_one(mapper, name)]
+    if not names:
+        return values
     related = (related_key(mapper, name, values[name]) for name in names)
     return {**values, **{key: part for found in related if found is not None for key, part in found.items()}}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast, get_args, get_origin
 
 from sqlalchemy import ColumnElement
@@ -19,7 +19,9 @@ from fastapix5.repositories.policies import mark_repository_policy, register_pol
 from fastapix5.repositories.queryset import QuerySet
 from fastapix5.repositories.reads import Read
 from fastapix5.repositories.rows import RowWriter, Written
+from fastapix5.repositories.shapes import Fact
 from fastapix5.repositories.writes import deletes_directly, writes_directly
+from fastapix5.schemas import mapper_of
 
 M = TypeVar("M")
 if TYPE_CHECKING:
@@ -83,10 +85,14 @@ class Repository(Generic[M, Rows]):
     def __init__(self, model: type[M] | None = None, *, using: str = "default") -> None:
         if model is not None:
             self.model = model
+        if model is not None or type(self).row_policy is not Repository.row_policy:
+            self._register_policy(self.model)
         self.using = using
-        self._writer: RowWriter[M] = RowWriter(self.model, using)
-        self.mapper: Mapper[Any] = self._writer.mapper
-        self._register_policy(self.model)
+        self.mapper: Mapper[Any] = mapper_of(self.model)
+
+    @property
+    def _writer(self) -> RowWriter[M]:
+        return RowWriter(self.model, self.using)
 
     def row_policy(self, access: Access) -> Condition | None:
         """Override to say which rows an access may reach; None, the default, means all.
@@ -99,12 +105,14 @@ class Repository(Generic[M, Rows]):
     @property
     def objects(self) -> Rows:
         """The model's rows, within reach of whoever asks; those that were deleted softly are hidden."""
-        return replace(self.all_objects, shows_deleted=False)
+        return self.all_objects.vary(shows_deleted=False)
 
     @property
     def all_objects(self) -> Rows:
         """``objects``, and the rows of a ``SoftDeleteMixin`` model that were deleted as well."""
-        return cast("Rows", self.queryset_class(self.model, self.using, guarded=True))
+        chosen: Any = self.queryset_class
+        model: Any = self.model
+        return cast("Rows", _all_rows(chosen, model, self.using))
 
     # Objects
 
@@ -198,7 +206,7 @@ class Repository(Generic[M, Rows]):
         self,
         data: Mapping[str, Any],
         read: Read,
-        where: Sequence[ColumnElement[bool]] = (),
+        where: Sequence[ColumnElement[bool] | Fact] = (),
         *,
         within: Sequence[ColumnElement[bool]] = (),
     ) -> Written | None:
@@ -212,7 +220,7 @@ class Repository(Generic[M, Rows]):
         self,
         data: Mapping[str, Any],
         read: Read,
-        where: Sequence[ColumnElement[bool]],
+        where: Sequence[ColumnElement[bool] | Fact],
         *,
         within: Sequence[ColumnElement[bool]] = (),
     ) -> Written | None:
@@ -225,7 +233,7 @@ class Repository(Generic[M, Rows]):
         """
         return await self._writer.update_rows(data, read, where, within=within)
 
-    async def delete_rows(self, where: Sequence[ColumnElement[bool]], *, several: bool = False) -> int:
+    async def delete_rows(self, where: Sequence[ColumnElement[bool] | Fact], *, several: bool = False) -> int:
         """Delete the row that meets every condition; return how many there were.
 
         Args:
@@ -237,3 +245,9 @@ class Repository(Generic[M, Rows]):
             ProtectedRow: Other rows still refer to one of them.
         """
         return await self._writer.delete_rows(where, several=several)
+
+
+@lru_cache(maxsize=1024)
+def _all_rows(queryset_class: Any, model: Any, using: str) -> Any:
+    """All rows within reach, as a queryset; one that never changes is made once."""
+    return queryset_class(model, using, guarded=True)

@@ -12,10 +12,13 @@ from sqlalchemy import ColumnElement, select
 from fastapix5.db.errors import translated
 from fastapix5.exceptions import MultipleObjectsReturned
 from fastapix5.models import DELETED_AT, not_deleted, soft_deletes, utc_now
+from fastapix5.repositories.compiled import delete_term, insert_term, one_row_shape, update_term
 from fastapix5.repositories.reads import Read
+from fastapix5.repositories.shapes import Fact, fact_of, made
 from fastapix5.repositories.storing import storable
+from fastapix5.repositories.templates import remembered
 from fastapix5.repositories.writer import Writer
-from fastapix5.repositories.writes import insert_statement, key_in, names_one_row, update_statement
+from fastapix5.repositories.writes import key_in, names_one_row, update_statement
 from fastapix5.schemas import key_of
 
 M = TypeVar("M")
@@ -35,7 +38,7 @@ class RowWriter(Writer[M], Generic[M]):
         self,
         data: Mapping[str, Any],
         read: Read,
-        where: Sequence[ColumnElement[bool]] = (),
+        where: Sequence[ColumnElement[bool] | Fact] = (),
         *,
         within: Sequence[ColumnElement[bool]] = (),
     ) -> Written | None:
@@ -45,9 +48,9 @@ class RowWriter(Writer[M], Generic[M]):
         """
         data = storable(self.mapper, data)
         narrowed = self.narrowed(data)
-        conditions = [*where, *(row.exists() for row in narrowed)]
+        facts = [fact_of(condition) for condition in (*where, *(row.exists() for row in narrowed))]
         async with self.unit(not within, savepoint=False):
-            rows = await self.write(insert_statement(self.mapper, data, conditions, read.returning()), data)
+            rows = await self.write(insert_term(self.mapper, data, facts, read), data)
             if not rows:
                 await self.check_references(narrowed, where)
             return await self._written(rows, read, within)
@@ -56,7 +59,7 @@ class RowWriter(Writer[M], Generic[M]):
         self,
         data: Mapping[str, Any],
         read: Read,
-        where: Sequence[ColumnElement[bool]],
+        where: Sequence[ColumnElement[bool] | Fact],
         *,
         within: Sequence[ColumnElement[bool]] = (),
     ) -> Written | None:
@@ -69,15 +72,15 @@ class RowWriter(Writer[M], Generic[M]):
         """
         data = storable(self.mapper, data)
         narrowed = self.narrowed(data, updating=True)
-        conditions = [*where, *(row.exists() for row in narrowed)]
-        async with self.unit(not within and names_one_row(self.mapper, where), savepoint=False):
-            rows = await self.write(update_statement(self.mapper, data, conditions, read.returning()), data, where)
+        facts = [fact_of(condition) for condition in (*where, *(row.exists() for row in narrowed))]
+        async with self.unit(not within and self._names_one_row(facts[: len(where)]), savepoint=False):
+            rows = await self.write(update_term(self.mapper, data, facts, read), data, where)
             self._refuse_several(rows)
             if not rows:
                 await self.check_references(narrowed, where)
             return await self._written(rows, read, within)
 
-    async def delete_rows(self, where: Sequence[ColumnElement[bool]], *, several: bool = False) -> int:
+    async def delete_rows(self, where: Sequence[ColumnElement[bool] | Fact], *, several: bool = False) -> int:
         """Delete the row that meets every condition, or hide it where the model deletes softly; return how many there were.
 
         Args:
@@ -88,16 +91,24 @@ class RowWriter(Writer[M], Generic[M]):
             MultipleObjectsReturned: Several rows meet them, though ``several`` is not set; none is deleted.
             ProtectedRow: Other rows still refer to one of them.
         """
-        alone = several or names_one_row(self.mapper, where)
+        facts = [fact_of(condition) for condition in where]
+        alone = several or self._names_one_row(facts)
         async with nullcontext() if alone else self.unit(directly=False, savepoint=False):
-            rows = await (self._hide_where if soft_deletes(self.model) else self.delete_where)(where)
+            if soft_deletes(self.model):
+                rows = await self._hide_where(facts)
+            else:
+                rows = await self.send(delete_term(self.mapper, facts), deleting=True)
             if not several:
                 self._refuse_several(rows)
         return len(rows)
 
-    async def _hide_where(self, where: Sequence[ColumnElement[bool]]) -> Sequence[Any]:
+    def _names_one_row(self, facts: Sequence[Fact]) -> bool:
+        shape = one_row_shape(self.mapper, facts)
+        return remembered(self.alias, shape, lambda: names_one_row(self.mapper, made(facts, None)))
+
+    async def _hide_where(self, facts: Sequence[Fact]) -> Sequence[Any]:
         hidden = {DELETED_AT: utc_now()}
-        conditions = [*where, *(() if (shown := not_deleted(self.model)) is None else (shown,))]
+        conditions = [*made(facts, None), *(() if (shown := not_deleted(self.model)) is None else (shown,))]
         return await self.write(update_statement(self.mapper, hidden, conditions, self.mapper.primary_key), hidden)
 
     def _refuse_several(self, rows: Sequence[Any]) -> None:
@@ -112,5 +123,5 @@ class RowWriter(Writer[M], Generic[M]):
         if read.may_show_itself(rows[0]):
             rows = await self.ask(read.statement(select(self.model).where(key_in(key_of(self.model), [key]))))
         with translated(self.mapper):
-            instances = await read.instances(self.session, rows)
+            instances = await read.instances(self.alias, rows)
         return Written(instances[0], read.extra_of(rows[0]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, false
@@ -14,6 +13,7 @@ from fastapix5.repositories.expressions import Aggregate, Expression, Ordering, 
 from fastapix5.repositories.loading import check_columns
 from fastapix5.repositories.lookups import resolve_value
 from fastapix5.repositories.paths import refuse_many
+from fastapix5.repositories.shapes import Fact
 from fastapix5.repositories.writes import key_condition
 from fastapix5.schemas import Selection, attribute_names
 
@@ -28,11 +28,11 @@ class Shaping(Description[M, R]):
 
     def using(self, alias: str) -> Self:
         """The same rows in another database of ``DATABASES``."""
-        return replace(self, alias=alias)
+        return self.vary(alias=alias)
 
     def execution_options(self, **options: Any) -> Self:
         """With execution options for the statement, as SQLAlchemy has them."""
-        return replace(self, options={**self.options, **options})
+        return self.vary(options={**self.options, **options})
 
     # Which rows
 
@@ -59,15 +59,20 @@ class Shaping(Description[M, R]):
 
     def _narrowed(self, condition: Q) -> Self:
         check_names(condition, self.model, self.annotation_names())
-        return replace(self, conditions=(*self.conditions, condition))
+        return self.vary(conditions=(*self.conditions, condition))
+
+    def where_facts(self, facts: Iterable[Fact]) -> Self:
+        """Rows where all of these hold too."""
+        added = tuple(facts)
+        return self.vary(conditions=(*self.conditions, *added)) if added else self
 
     def at(self, *instances: M) -> Self:
         """The rows of these objects, and no others."""
-        return replace(self, conditions=(*self.conditions, key_condition(self.model, *instances)))
+        return self.vary(conditions=(*self.conditions, key_condition(self.model, *instances)))
 
     def none(self) -> Self:
         """No rows."""
-        return replace(self, conditions=(*self.conditions, false()))
+        return self.vary(conditions=(*self.conditions, false()))
 
     def distinct(self, *names: str) -> Self:
         """Rows of values that differ; objects of a model always do.
@@ -78,7 +83,7 @@ class Shaping(Description[M, R]):
         self.refuse_slice("distinct")
         for name in names:
             self.check_name(name)
-        return replace(self, unique=names)
+        return self.vary(unique=names)
 
     # In which order
 
@@ -94,20 +99,20 @@ class Shaping(Description[M, R]):
             TypeError: The queryset is sliced already.
         """
         self.refuse_slice("order_by")
-        return replace(self, ordering=tuple(self._ordering(name) for name in names))
+        return self.vary(ordering=tuple(self._ordering(name) for name in names))
 
     def reverse(self) -> Self:
         """The same rows in the opposite order; without an order, by descending key."""
         self.refuse_slice("reverse")
         known = self if self.ordering else self.ordered()
-        return replace(self, ordering=tuple(ordering.reversed() for ordering in known.ordering))
+        return self.vary(ordering=tuple(ordering.reversed() for ordering in known.ordering))
 
     def ordered(self) -> Self:
         """The same order with the primary key at its end, so that no two rows ever change places."""
         ends = [Ordering("pk")] if self.shows_objects else [Ordering(name) for name in self.shown.groups or ()]
         if not self.shows_objects and not self.is_grouped and self.unique is None:
             ends = [Ordering("pk")]
-        return replace(self, ordering=(*self.ordering, *ends))
+        return self.vary(ordering=(*self.ordering, *ends))
 
     def _ordering(self, given: Any) -> Ordering:
         ordering = given if isinstance(given, Ordering) else Ordering(given)
@@ -125,7 +130,7 @@ class Shaping(Description[M, R]):
         stop = self.stop if item.stop is None else self.start + item.stop
         if self.stop is not None and stop is not None:
             stop = min(stop, self.stop)
-        return replace(self, start=start, stop=stop)
+        return self.vary(start=start, stop=stop)
 
     # What objects come with
 
@@ -136,7 +141,7 @@ class Shaping(Description[M, R]):
             UnknownPath: A name is no relation.
             ImproperlyConfigured: It leads to many rows.
         """
-        return replace(self, loads=self.loads.join(self.model, names))
+        return self.vary(loads=self.loads.join(self.model, names))
 
     def prefetch_related(self, *names: str) -> Self:
         """Load relations with one statement each, to-many ones too; lists come ordered by primary key.
@@ -144,7 +149,7 @@ class Shaping(Description[M, R]):
         Raises:
             UnknownPath: A name is no relation.
         """
-        return replace(self, loads=self.loads.fetch(self.model, names))
+        return self.vary(loads=self.loads.fetch(self.model, names))
 
     def only(self, *names: str) -> Self:
         """Load these columns, the key and a version; others raise when touched. A second ``only`` replaces the first.
@@ -152,7 +157,7 @@ class Shaping(Description[M, R]):
         Raises:
             UnknownPath: A name is no column.
         """
-        return replace(self, loads=self.loads._replace(only=check_columns(self.model, names), deferred=()))
+        return self.vary(loads=self.loads._replace(only=check_columns(self.model, names), deferred=()))
 
     def defer(self, *names: str) -> Self:
         """Leave these columns out; they raise when touched.
@@ -161,11 +166,11 @@ class Shaping(Description[M, R]):
             UnknownPath: A name is no column.
         """
         deferred = (*self.loads.deferred, *check_columns(self.model, names))
-        return replace(self, loads=self.loads._replace(deferred=deferred))
+        return self.vary(loads=self.loads._replace(deferred=deferred))
 
     def loading(self, selection: Selection) -> Self:
         """Load the relations that a schema shows, so that its objects can be rendered without another statement."""
-        return replace(self, selections=(*self.selections, selection))
+        return self.vary(selections=(*self.selections, selection))
 
     def select_for_update(self, *, skip_locked: bool = False, nowait: bool = False) -> Self:
         """Lock the rows until the transaction ends. SQLite locks as a whole, when the transaction begins.
@@ -179,7 +184,7 @@ class Shaping(Description[M, R]):
         """
         if skip_locked and nowait:
             raise ValueError("select_for_update() takes skip_locked or nowait, not both.")
-        return replace(self, lock=Lock(skip_locked, nowait))
+        return self.vary(lock=Lock(skip_locked, nowait))
 
     # Values
 
@@ -219,7 +224,7 @@ class Shaping(Description[M, R]):
             groups = names if shown.groups is None and of_groups else shown.groups
             shown = Shown(shown.kind, (*names, name), groups)
         kept = tuple(known for known in self.annotations if known.name != name)
-        return replace(self, annotations=(*kept, Annotation(name, expression, of_groups)), shown=shown)
+        return self.vary(annotations=(*kept, Annotation(name, expression, of_groups)), shown=shown)
 
     def _check_expression(self, expression: Expression | ColumnElement[Any]) -> None:
         """Resolve the names in an expression, without making its SQL."""
@@ -277,4 +282,4 @@ class Shaping(Description[M, R]):
             raise ValueError("values_list() takes each name once.")
         for name in names:
             self.check_name(name)
-        return replace(self, shown=Shown(kind, names, self.shown.groups))
+        return self.vary(shown=Shown(kind, names, self.shown.groups))

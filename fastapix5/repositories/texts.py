@@ -62,6 +62,69 @@ class SQLitePattern(TypeDecorator[str]):
         return value
 
 
+class LikePattern(TypeDecorator[str]):
+    """Text that is bound as a LIKE pattern which means nothing but it.
+
+    Args:
+        before: What the pattern has before the text.
+        after: What it has behind it.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, before: str = "", after: str = "") -> None:
+        super().__init__()
+        self.before = before
+        self.after = after
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the pattern."""
+        return None if value is None else f"{self.before}{_literal(value)}{self.after}"
+
+
+class GlobPattern(TypeDecorator[str]):
+    """Text that is bound as the GLOB pattern of a LIKE pattern.
+
+    Args:
+        before: What the LIKE pattern has before the text, which means nothing but itself then.
+        after: What it has behind it.
+        whole: Whether the text is the LIKE pattern.
+        folded: Whether the pattern is in lower case.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, before: str = "", after: str = "", *, whole: bool = False, folded: bool = False) -> None:
+        super().__init__()
+        self.before = before
+        self.after = after
+        self.whole = whole
+        self.folded = folded
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the pattern."""
+        if value is None:
+            return None
+        pattern = value if self.whole else f"{self.before}{_literal(value)}{self.after}"
+        return as_glob(pattern.lower() if self.folded else pattern)
+
+
+class FoldingPattern(SQLitePattern):
+    """A regular expression for SQLite that ignores case."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the pattern.
+
+        Raises:
+            InvalidPattern: Python does not take it.
+        """
+        return super().process_bind_param(None if value is None else f"(?i){value}", dialect)
+
+
 def as_text(column: ColumnElement[Any]) -> ColumnElement[str]:
     """The column, or what its values look like in SQL."""
     return column if kind_of(column.type) in Kind.TEXT | Kind.OTHER else cast(column, String)
@@ -83,7 +146,7 @@ def contains(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     text = as_text(column)
     if isinstance(value, ColumnElement):
         return Either(func.strpos(text, value) > 0, func.instr(text, value) > 0)
-    return Either(text.like(f"%{_literal(value)}%"), func.instr(text, value) > 0)
+    return Either(text.like(literal(value, LikePattern("%", "%"))), func.instr(text, literal(value, String())) > 0)
 
 
 def icontains(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
@@ -91,7 +154,7 @@ def icontains(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     text = lowered(as_text(column))
     if isinstance(value, ColumnElement):
         return contains(text, lowered(value))
-    return Either(text.like(lowered(f"%{_literal(value)}%")), func.instr(text, lowered(value)) > 0)
+    return Either(text.like(lowered(literal(value, LikePattern("%", "%")))), func.instr(text, lowered(value)) > 0)
 
 
 def startswith(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
@@ -99,14 +162,14 @@ def startswith(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     text = as_text(column)
     if isinstance(value, ColumnElement):
         return func.substr(text, 1, func.length(value)) == value
-    return like(text, f"{_literal(value)}%")
+    return _matches(text, value, after="%")
 
 
 def istartswith(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     """The column starts with the value, whatever the case."""
     if isinstance(value, ColumnElement):
         return startswith(lowered(as_text(column)), lowered(value))
-    return ilike(column, f"{_literal(value)}%")
+    return _imatches(column, value, after="%")
 
 
 def endswith(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
@@ -115,14 +178,27 @@ def endswith(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     if isinstance(value, ColumnElement):
         rest = func.length(text) - func.length(value)
         return and_(rest >= 0, func.substr(text, rest + 1) == value)
-    return like(text, f"%{_literal(value)}")
+    return _matches(text, value, before="%")
 
 
 def iendswith(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     """The column ends with the value, whatever the case."""
     if isinstance(value, ColumnElement):
         return endswith(lowered(as_text(column)), lowered(value))
-    return ilike(column, f"%{_literal(value)}")
+    return _imatches(column, value, before="%")
+
+
+def _matches(text: ColumnElement[str], value: str, before: str = "", after: str = "") -> ColumnElement[bool]:
+    """The text is the value, with what may stand around it."""
+    pattern = literal(value, GlobPattern(before, after))
+    return Either(text.like(literal(value, LikePattern(before, after))), text.bool_op("GLOB")(pattern))
+
+
+def _imatches(column: ColumnElement[Any], value: str, before: str = "", after: str = "") -> ColumnElement[bool]:
+    """The same, whatever the case."""
+    text = lowered(as_text(column))
+    pattern = literal(value, GlobPattern(before, after, folded=True))
+    return Either(text.like(lowered(literal(value, LikePattern(before, after)))), text.bool_op("GLOB")(pattern))
 
 
 def like(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
@@ -134,7 +210,8 @@ def like(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     text = as_text(column)
     if isinstance(value, ColumnElement):
         return Either(text.like(value), text.like(value, escape=ESCAPE))
-    return Either(text.like(value), text.bool_op("GLOB")(as_glob(value)))
+    pattern = literal(check_like(value), GlobPattern(whole=True))
+    return Either(text.like(literal(value, String())), text.bool_op("GLOB")(pattern))
 
 
 def ilike(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
@@ -146,7 +223,8 @@ def ilike(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     text = lowered(as_text(column))
     if isinstance(value, ColumnElement):
         return like(text, lowered(value))
-    return Either(text.like(lowered(value)), text.bool_op("GLOB")(as_glob(value.lower())))
+    pattern = literal(check_like(value), GlobPattern(whole=True, folded=True))
+    return Either(text.like(lowered(value)), text.bool_op("GLOB")(pattern))
 
 
 def regex(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
@@ -163,7 +241,7 @@ def iregex(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     if isinstance(value, ColumnElement):
         pattern: Any = literal("(?i)", String()).concat(value)
     else:
-        pattern = literal(f"(?i){value}", SQLitePattern())
+        pattern = literal(value, FoldingPattern())
     return Either(Folding(text).regexp_match(value, flags="i"), text.bool_op("REGEXP")(pattern))
 
 

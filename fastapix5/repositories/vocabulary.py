@@ -249,6 +249,10 @@ TRANSFORMS: dict[str, Transform] = {
 }
 
 
+# What keeps the meaning of names, and has to forget it.
+on_registration: list[Callable[[], None]] = []
+
+
 def register_lookup(name: str, make: Make, *, operand: Operand = Operand.VALUE) -> None:
     """Add a lookup of the project's own; a name that is taken is refused.
 
@@ -267,6 +271,8 @@ def register_lookup(name: str, make: Make, *, operand: Operand = Operand.VALUE) 
     if is_lookup(name):
         raise ImproperlyConfigured("register_lookup", f'"{name}" is taken.', "Choose another name.")
     LOOKUPS[name] = Lookup(name, operand, make, is_typed=False)
+    for forget in on_registration:
+        forget()
 
 
 def is_lookup(name: str) -> bool:

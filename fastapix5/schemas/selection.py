@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import datetime as dt
+import enum
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator, StringConstraints, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    WrapSerializer,
+    WrapValidator,
+)
 from pydantic.fields import FieldInfo
 from sqlalchemy import inspect
 from sqlalchemy.orm import ColumnProperty, CompositeProperty, RelationshipDirection, RelationshipProperty
@@ -19,6 +32,8 @@ from fastapix5.schemas.bounds import strip_optional, unwrap
 from fastapix5.schemas.mapping import SchemaField, aliases, key_of, mapper_of, nested_schema, schema_fields
 from fastapix5.schemas.values import can_show, examples_of, value_type
 
+SCALARS = frozenset({str, int, float, bool, Decimal, dt.date, dt.datetime, dt.time, dt.timedelta, uuid.UUID})
+SERIALIZERS = (PlainSerializer, WrapSerializer)
 RULES = (AfterValidator, BeforeValidator, WrapValidator, PlainValidator, StringConstraints)
 TRANSFORMATIONS = ("str_strip_whitespace", "str_to_lower", "str_to_upper")
 
@@ -71,21 +86,83 @@ class Selection:
             return {name: name for name in self.schema.model_fields}
         return {name: next(aliases(info), name) for name, info in self.schema.model_fields.items()}
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether neither making an instance nor serializing it runs code of the schema's own, which might fail."""
+        decorators = self.schema.__pydantic_decorators__
+        if self.validates or any(
+            (decorators.field_serializers, decorators.model_serializers, decorators.computed_fields)
+        ):
+            return False
+        infos = [(field.info, unwrap(field.info.annotation)[0]) for field in self.columns]
+        return all(
+            is_scalar(leaf) and not any(isinstance(item, SERIALIZERS) for item in all_metadata(info))
+            for info, leaf in infos
+        )
+
     def build(self, values: dict[str, Any]) -> BaseModel:
         """Return the instance for ``values`` (by field name), validated only where that can change anything."""
         if self.validates:
             names = self.input_names
             return self.schema.model_validate({names[name]: value for name, value in values.items()})
-        if self.relations:
-            values = {name: values[name] for name in self.schema.model_fields}
-        instance = self.schema.__new__(self.schema)
-        object.__setattr__(instance, "__dict__", values)
-        object.__setattr__(instance, "__pydantic_fields_set__", set(values))
-        object.__setattr__(
-            instance, "__pydantic_extra__", {} if self.schema.model_config.get("extra") == "allow" else None
-        )
-        object.__setattr__(instance, "__pydantic_private__", None)
-        return instance
+        return self._put(self.arrange(values))
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """Every field."""
+        return tuple(self.schema.model_fields)
+
+    @cached_property
+    def is_disordered(self) -> bool:
+        """Whether a relation stands before a column, or one to many rows before one to one: values have them behind."""
+        relations = sorted(self.relations, key=lambda relation: relation.many)
+        return (*self.names, *(relation.field.name for relation in relations)) != self.order
+
+    @cached_property
+    def _put(self) -> Callable[[dict[str, Any]], BaseModel]:
+        """What makes an instance of ``values`` as they are: the four things that pydantic keeps of one, and no more."""
+        schema, put = self.schema, object.__setattr__
+        new: Callable[[type[BaseModel]], BaseModel] = schema.__new__
+        has_extra = schema.model_config.get("extra") == "allow"
+
+        def make(values: dict[str, Any]) -> BaseModel:
+            instance = new(schema)
+            put(instance, "__dict__", values)
+            put(instance, "__pydantic_fields_set__", set(values))
+            put(instance, "__pydantic_extra__", {} if has_extra else None)
+            put(instance, "__pydantic_private__", None)
+            return instance
+
+        return make
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The fields that columns show, in their order."""
+        return tuple(field.name for field in self.columns)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the columns are all there is to an instance."""
+        return not (self.relations or self.validates)
+
+    @cached_property
+    def schemas(self) -> frozenset[type[BaseModel]]:
+        """This schema and all that it nests."""
+        return frozenset({self.schema}).union(*(relation.selection.schemas for relation in self.relations))
+
+    @cached_property
+    def has_rules(self) -> bool:
+        """Whether an instance of this schema, or of one that it nests, is more than the values of its fields."""
+        return self.validates or any(relation.selection.has_rules for relation in self.relations)
+
+    def arrange(self, values: dict[str, Any]) -> dict[str, Any]:
+        """``values`` in the order of the fields."""
+        return {name: values[name] for name in self.order} if self.is_disordered else values
+
+    def build_flat(self, rows: Iterable[Sequence[Any]]) -> list[BaseModel]:
+        """The instances for rows that begin with the columns, where these are all there is."""
+        make, names = self._put, self.names
+        return [make(dict(zip(names, row, strict=False))) for row in rows]
 
     def from_object(self, instance: Any) -> BaseModel:
         """Return the schema's instance for a loaded object of the model; relations must be loaded."""
@@ -190,6 +267,11 @@ def has_rules(schema: type[BaseModel]) -> bool:
         or any(schema.model_config.get(name) for name in TRANSFORMATIONS)
         or any(isinstance(item, RULES) for info in schema.model_fields.values() for item in all_metadata(info))
     )
+
+
+def is_scalar(leaf: Any) -> bool:
+    """Whether every value of a type has one JSON text: JSON itself may be too deep for one, and bytes no text."""
+    return leaf in SCALARS or (isinstance(leaf, type) and issubclass(leaf, enum.Enum))
 
 
 def all_metadata(info: FieldInfo) -> tuple[Any, ...]:

@@ -18,15 +18,20 @@ from sqlalchemy import event
 from sqlalchemy.pool import Pool
 from sqlalchemy.util.concurrency import await_
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
+from fastapix5.cli.commands import app as fastapix5
 from tests.documentation.blocks import ROOT, Block, Failure, commands_of
-from tests.documentation.shown import filled, shown_answer
+from tests.documentation.shown import WIDTH, filled, shown_answer
 from tests.documentation.statements import laid_out
 
 if TYPE_CHECKING:
     from httpx2 import Response
 
 BASE_URL = "http://localhost:8000"
+
+# Rich takes what it writes to for a terminal without styles.
+TERMINAL = {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": str(WIDTH), "LINES": "50"}
 
 ASSIGNMENT = re.compile(r"(\w+)=\$\((.*)\)", re.DOTALL)
 
@@ -134,6 +139,8 @@ class Reader:
                 if raised is not None:
                     raise raised
                 return printed
+            case ["fastapix5", *arguments]:
+                return self._commanded(arguments)
             case ["uvicorn", *_]:
                 return ""
             case ["make", *targets]:
@@ -141,6 +148,21 @@ class Reader:
                 if set(targets) <= set(known):
                     return ""
         raise Failure(f"{block.where}: nobody runs `{command}`.")
+
+    def _commanded(self, arguments: Sequence[str]) -> str:
+        """What the command says at a terminal as wide as a page, or what ``grep`` leaves of it."""
+        sys.modules[self.module.__name__] = self.module
+        own, piped = list(arguments), []
+        if "|" in own:
+            own, piped = own[: own.index("|")], own[own.index("|") + 1 :]
+        result = CliRunner().invoke(fastapix5, own, env={} if piped else TERMINAL, prog_name="fastapix5")
+        lines = [line.rstrip() for line in result.output.splitlines()]
+        match piped:
+            case []:
+                return "\n".join(lines)
+            case ["grep", word]:
+                return "\n".join(line for line in lines if word in line)
+        raise Failure(f"Nobody knows what stands behind the pipe: {shlex.join(piped)}.")
 
     def _requested(self, arguments: Sequence[str]) -> str:
         method, headers, body, url, shows_head = "", [], None, "", False

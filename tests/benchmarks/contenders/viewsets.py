@@ -42,6 +42,8 @@ class Rows(BaseModel):
 class UncountedPagination(BasePagination):
     """``page_size`` rows from the first on, uncounted."""
 
+    looks_at_rows = False
+
     def get_parameters(self) -> Sequence[Parameter]:
         """Return ``page_size``."""
         return (Parameter("page_size", Annotated[int, Ge(1), Le(self.largest)], "Rows on a page"),)
