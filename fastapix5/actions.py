@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -187,12 +186,16 @@ def declared_actions(cls: type[Any]) -> list[ActionDeclaration]:
     Raises:
         ImproperlyConfigured: A subclass overrides an action's method and forgets the decorator.
     """
+    marked = {
+        name for owner in cls.__mro__ for name, member in vars(owner).items() if MARK in getattr(member, "__dict__", ())
+    }
     found = []
-    for name, member in inspect.getmembers(cls, callable):
+    for name in sorted(marked):
+        member = getattr(cls, name, None)
         declaration = declaration_of(member)
         if declaration is not None:
             found.append(declaration._replace(name=name))
-        elif any(declaration_of(vars(owner).get(name)) is not None for owner in cls.__mro__):
+        elif callable(member):
             raise ImproperlyConfigured(
                 f"{cls.__name__}.{name}",
                 "it overrides an @action, and is none itself.",
