@@ -36,7 +36,9 @@ from fastapix5.plan import BodyPlan, Handler, ParentPlan
 from fastapix5.repositories import Q, QuerySet, Read, row_key, to_sql
 from fastapix5.repositories.compiled import facts_term
 from fastapix5.repositories.conditions import Condition, Ground
+from fastapix5.repositories.facts import exists_fact, facts_of, with_facts
 from fastapix5.repositories.policies import shown_condition
+from fastapix5.repositories.reading import mappings_of
 from fastapix5.repositories.shapes import Fact
 from fastapix5.repositories.templates import ask
 from fastapix5.schemas import body_values
@@ -104,7 +106,7 @@ async def resolve_ancestors(
                 values = {child: getattr(instance, attribute) for child, attribute in following.items()}
                 facts = []
             else:
-                facts.append((await row(view)).exists_fact())
+                facts.append(exists_fact(await row(view)))
                 values = {child: known[attribute] for child, attribute in following.items()}
     return Ancestors(values, tuple(facts))
 
@@ -158,7 +160,7 @@ def narrowing(view: Any) -> tuple[ColumnElement[bool], ...]:
 async def row(view: Any) -> QuerySet[Any]:
     """The one row that the path names, with the ancestors' facts."""
     queryset = await rows(view)
-    return queryset.where_facts(view.ancestors.facts).filter(**view.keys[view.key.kwarg])
+    return with_facts(queryset, view.ancestors.facts).filter(**view.keys[view.key.kwarg])
 
 
 async def fetch_object(view: Any, *, lock: bool) -> Any:
@@ -236,7 +238,7 @@ async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
     async def read(chosen: QuerySet[Any]) -> list[Any]:
         shown = plan.output.read
         try:
-            found: list[Any] = await (chosen.as_mappings(shown) if view.mapped else chosen.as_schema(shown))
+            found: list[Any] = await (mappings_of(chosen, shown) if view.mapped else chosen.as_schema(shown))
         except InvalidPattern as error:
             raise blamed(error, plan.policies.filters, view.query) from error
         if not found and not verified:
@@ -244,11 +246,11 @@ async def paginated(view: Any, queryset: QuerySet[Any]) -> Any:
         return found
 
     async def fetch(limit: int, offset: int) -> list[Any]:
-        known = queryset if verified else queryset.where_facts(facts)
+        known = queryset if verified else with_facts(queryset, facts)
         return await read(known[offset : offset + limit])
 
     if pagination is None:
-        return await read(queryset.where_facts(facts))
+        return await read(with_facts(queryset, facts))
     return await pagination.paginate(
         view.query, count, fetch, lambda changes: link(view.request, changes), plan.output.response_type
     )
@@ -314,7 +316,7 @@ async def update_row(view: Any, body: Body) -> Any:
     queryset = await row(view)
     if not data:
         return await queryset.get_as(view.plan.output.read)
-    return await _updated(view, data, queryset.facts())
+    return await _updated(view, data, facts_of(queryset))
 
 
 async def update_loaded_row(view: Any, body: Body) -> Any:
@@ -323,7 +325,7 @@ async def update_loaded_row(view: Any, body: Body) -> Any:
     data = await _data(view, body, None)
     if not data:
         return await render(view, instance)
-    return await _updated(view, data, QuerySet(view.model).at(instance).facts())
+    return await _updated(view, data, facts_of(QuerySet(view.model).at(instance)))
 
 
 async def update_object(view: Any, body: Body) -> Any:
@@ -338,14 +340,14 @@ async def update_object(view: Any, body: Body) -> Any:
 
 async def destroy_row(view: Any, _body: Body) -> None:
     """One DELETE that carries every condition."""
-    if not await view.repository.delete_rows((await row(view)).facts()):
+    if not await view.repository.delete_rows(facts_of(await row(view))):
         raise DoesNotExist(view.model.__name__)
 
 
 async def destroy_loaded_row(view: Any, _body: Body) -> None:
     """Load and lock the object for the permissions that look at it, then delete its row."""
     instance = await call(view.get_object)
-    if not await view.repository.delete_rows(QuerySet(view.model).at(instance).facts()):
+    if not await view.repository.delete_rows(facts_of(QuerySet(view.model).at(instance))):
         raise DoesNotExist(view.model.__name__)
 
 

@@ -68,9 +68,14 @@ class Rows:
             return await self.session.run_sync(self._fetch)
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Give the connection back.
+
+        Raises:
+            Unavailable: The database was lost before the transaction of these rows had ended.
+        """
         if self._result is not None or self._connection is not None:
-            await finish(self.session.run_sync(self._close))
+            with translated():
+                await finish(self.session.run_sync(self._close))
 
     def _fetch(self, session: Session) -> Sequence[Row[Any]]:
         with self.work.turn():
@@ -130,9 +135,9 @@ class Rows:
                 result.close()
         finally:
             if connection is not None:
-                if self._ended:
-                    connection.commit()  # A rollback would look like a failure in the server's statistics.
-                connection.close()
+                with connection:
+                    if self._ended:
+                        connection.commit()  # A rollback would look like a failure in the server's statistics.
 
 
 def is_in_memory(engine: AsyncEngine) -> bool:

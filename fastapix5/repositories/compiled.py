@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Executable, Null, Select, select
 from sqlalchemy.orm import Mapper
 
 from fastapix5.repositories.description import Description
+from fastapix5.repositories.facts import bare, bounds_of, selected, shape_of, terms_of
 from fastapix5.repositories.policies import reach_of
 from fastapix5.repositories.reads import Read
 from fastapix5.repositories.shapes import (
@@ -23,6 +24,7 @@ from fastapix5.repositories.shapes import (
     shapes_of,
     values_of,
 )
+from fastapix5.repositories.storing import EXPRESSIONS
 from fastapix5.repositories.writes import delete_statement, insert_statement, update_statement
 
 
@@ -32,16 +34,16 @@ def rows_term(rows: Description[Any, Any], read: Read) -> Term[Select[Any]]:
     Raises:
         Shapeless: It cannot be taken apart.
     """
-    shape, terms, related = rows.shape(), rows.terms(), read.terms()
+    shape, terms, related = shape_of(rows), terms_of(rows), read.terms()
 
     def make(slots: Slots | None) -> Select[Any]:
         if slots is None:
             return read.statement(rows.statement())
         own = sum(len(term.values) for term in related)
         said = dict(zip(read.targets, made(related, slots), strict=False))
-        return read.statement(rows.with_slots(terms, slots[own:]), reach_of(said))
+        return read.statement(selected(rows, terms, slots[own:]), reach_of(said))
 
-    values = (*values_of(related), *values_of(terms), *rows.bounds())
+    values = (*values_of(related), *values_of(terms), *bounds_of(rows))
     shapes = ("rows", read, shape, shapes_of(related), shapes_of(terms))
     return Term(shapes, values, make, parameters_of((*related, *terms)))
 
@@ -55,16 +57,23 @@ def count_term(rows: Description[Any, Any], facts: Sequence[Fact]) -> Term[Selec
     if rows.is_sliced:
         raise Shapeless
     rows = rows.unordered()
-    shape, terms = rows.shape(), rows.terms()
+    shape, terms = shape_of(rows), terms_of(rows)
 
     def make(slots: Slots | None) -> Select[Any]:
         if slots is None:
-            return rows.number_statement(made(facts, None))
+            return number_statement(rows, made(facts, None))
         own = sum(len(term.values) for term in facts)
-        return rows.bare(made(terms, slots[own:])).number_statement(made(facts, slots))
+        return number_statement(bare(rows, made(terms, slots[own:])), made(facts, slots))
 
     shapes = ("count", shape, shapes_of(facts), shapes_of(terms))
     return Term(shapes, (*values_of(facts), *values_of(terms)), make, parameters_of((*facts, *terms)))
+
+
+def number_statement(rows: Description[Any, Any], facts: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """The SELECT of one row: the number of rows, and whether each of ``facts`` holds."""
+    number = rows.count_statement().order_by(None)
+    columns: Any = (number.scalar_subquery(), *facts)
+    return select(*columns) if facts else number
 
 
 def facts_term(facts: Sequence[Fact]) -> Term[Select[Any]]:
@@ -106,7 +115,7 @@ def _write_term(
     verb: str, build: Any, mapper: Mapper[Any], data: Mapping[str, Any], facts: Sequence[Fact], read: Read
 ) -> Term[Executable]:
     related = _related(read)
-    bound = [name for name, value in data.items() if not isinstance(value, ColumnElement)]
+    bound = [name for name, value in data.items() if not isinstance(value, EXPRESSIONS)]
     terms = (*related, *facts)
 
     def make(slots: Slots | None) -> Executable:
@@ -120,7 +129,7 @@ def _write_term(
             for name, value in data.items()
         }
         conditions = made(terms, slots[len(bound) :])
-        reach = reach_of(dict(zip(read.targets, conditions, strict=False)))
+        reach = reach_of(dict(zip(read.targets, conditions[: len(related)], strict=False)))
         returned: Executable = build(mapper, written, conditions[len(related) :], read.returning(reach))
         return returned
 
@@ -130,9 +139,9 @@ def _write_term(
 
 def _columns(data: Mapping[str, Any]) -> Hashable:
     """What of ``data`` decides the text: its names, and where the null of JSON stands; other SQL has no shape here."""
-    if all(not isinstance(value, ColumnElement) for value in data.values()):
+    if all(not isinstance(value, EXPRESSIONS) for value in data.values()):
         return tuple(data)
-    if all(isinstance(value, Null) for value in data.values() if isinstance(value, ColumnElement)):
+    if all(isinstance(value, Null) for value in data.values() if isinstance(value, EXPRESSIONS)):
         return tuple((name, isinstance(value, Null)) for name, value in data.items())
     return OPAQUE
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Integer, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, func, literal_column, select
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
@@ -20,22 +20,10 @@ from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
 from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, annotation_in, leaves, to_sql
 from fastapix5.repositories.expressions import Expression, Ordering
 from fastapix5.repositories.loading import Loading
-from fastapix5.repositories.lookups import Path, key_names, walk
+from fastapix5.repositories.lookups import Path, key_names
 from fastapix5.repositories.paths import Reach, column_at
-from fastapix5.repositories.policies import has_policies, policy_condition, policy_terms, related_condition
-from fastapix5.repositories.shapes import (
-    Fact,
-    Shapeless,
-    Slots,
-    Term,
-    bound_slot,
-    fact_of,
-    made,
-    parameters_of,
-    shapes_of,
-    term_of,
-    values_of,
-)
+from fastapix5.repositories.policies import policy_condition, related_condition
+from fastapix5.repositories.shapes import Fact, Term
 from fastapix5.repositories.vocabulary import Operand
 from fastapix5.schemas import Selection, key_of, mapper_of
 
@@ -298,78 +286,6 @@ class Description(Generic[M, R]):
             statement = statement.limit(max(self.stop - self.start, 0))
         return statement
 
-    # Taken apart: what decides the text of a statement, and the values
-
-    def terms(self) -> tuple[Fact, ...]:
-        """``where`` without what soft deletion hides, taken apart.
-
-        Raises:
-            Shapeless: It cannot be taken apart.
-        """
-        policy = policy_terms(self.model) if self.guarded else ()
-        if not self.conditions:
-            return policy
-        model, narrowed = self.model, has_policies()
-        own = [
-            item if isinstance(item, Term) else term_of(item, model, related_condition, narrowed=narrowed)
-            for item in self.conditions
-        ]
-        return (*policy, *own)
-
-    def facts(self) -> tuple[Fact, ...]:
-        """``where``, taken apart as far as it can be."""
-        try:
-            terms = self.terms()
-        except Shapeless:
-            return tuple(map(fact_of, self.where()))
-        shown = None if self.shows_deleted else not_deleted(self.model)
-        return terms if shown is None else (fact_of(shown), *terms)
-
-    def shape(self) -> Hashable:
-        """What else decides the text: the order, and whether rows are cut.
-
-        Raises:
-            Shapeless: The rows are more than rows of the model in some order.
-        """
-        if self.annotations or self.unique is not None or self.lock or self.options or not self.shows_objects:
-            raise Shapeless
-        order = tuple([(item.by, item.descending, item.nulls_last) for item in self.ordering])
-        if order and not all(_is_plain(self.model, by) for by, _, _ in order):
-            raise Shapeless
-        return (self.model, self.shows_deleted, order, self.start > 0, self.stop is not None)
-
-    def bounds(self) -> tuple[int, ...]:
-        """The values of OFFSET and LIMIT, as far as rows are cut."""
-        skipped = (self.start,) if self.start else ()
-        return skipped if self.stop is None else (*skipped, max(self.stop - self.start, 0))
-
-    def with_slots(self, terms: Sequence[Fact], slots: Slots) -> Select[Any]:
-        """``statement`` with places instead of the values of ``terms`` and ``bounds``."""
-        statement = self.bare(made(terms, slots)).statement()
-        places = iter(slots[len(slots) - len(self.bounds()) :])
-        if self.start:
-            statement = statement.offset(bound_slot(next(places), Integer()))
-        return statement if self.stop is None else statement.limit(bound_slot(next(places), Integer()))
-
-    def bare(self, conditions: Iterable[ColumnElement[bool]]) -> Self:
-        """These rows under other conditions: neither cut nor within the row policy."""
-        return self.vary(conditions=tuple(conditions), guarded=False, start=0, stop=None)
-
-    def exists_fact(self) -> Fact:
-        """``exists_clause``, taken apart as far as it can be."""
-        try:
-            terms = self.terms()
-            shape = ("exists", self.shape(), shapes_of(terms))
-        except Shapeless:
-            return fact_of(self.exists_clause())
-        if self.is_sliced:
-            return fact_of(self.exists_clause())
-
-        def make(slots: Slots | None) -> ColumnElement[bool]:
-            return self.bare(made(terms, slots)).exists_clause()
-
-        return Term(shape, values_of(terms), make, parameters_of(terms))
-
     # Statements
 
     def statement(self) -> Select[Any]:
@@ -443,11 +359,6 @@ class Description(Generic[M, R]):
         inner = rows._rows().with_only_columns(*key_of(self.model)) if self.shows_objects else rows.values_statement()  # noqa: SLF001 (its own class)
         return select(func.count()).select_from(inner.subquery())
 
-    def number_statement(self, facts: Sequence[ColumnElement[bool]] = ()) -> Select[Any]:
-        """The SELECT of one row: the number of rows, and whether each of ``facts`` holds."""
-        number = self.count_statement().order_by(None)
-        return select(number.scalar_subquery(), *facts) if facts else number
-
     def unordered(self) -> Self:
         """The same rows in any order, where the order does not say which rows they are."""
         return self if self.is_sliced or self.unique or not self.ordering else self.vary(ordering=())
@@ -491,18 +402,6 @@ def _condition(item: Condition | Fact, ground: Ground) -> ColumnElement[bool]:
 def _check_name(model: Any, name: str) -> None:
     """Refuse what is no value of a row; names that are right are few, and kept."""
     column_at(model, name)
-
-
-def _is_plain(model: type[Any], by: Any) -> bool:
-    """Whether rows are ordered by a column whose SQL is always the same."""
-    named: Any = model
-    return type(by) is str and (by == "pk" or (_is_column_of(named, by) and not ("__" in by and has_policies())))
-
-
-@lru_cache(maxsize=4096)
-def _is_column_of(model: Any, name: str) -> bool:
-    _, attribute, rest, owner = walk(model, name)
-    return not rest and attribute in mapper_of(owner).column_attrs
 
 
 def _turned(expression: ColumnElement[Any]) -> ColumnElement[Any]:

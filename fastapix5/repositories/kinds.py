@@ -110,10 +110,19 @@ def check_type(column_type: TypeEngine[Any], value: Any, where: str) -> None:
 BOUNDLESS = Kind.TEXT | Kind.UUID | Kind.BOOLEAN | Kind.NUMBER | Kind.DATE | Kind.TIME | Kind.INTERVAL | Kind.BINARY
 
 
-def takes_all(column_type: TypeEngine[Any], value: Any) -> bool:
-    """Whether a column takes whatever is of the type of a value that it takes."""
+# The least and the greatest that a column takes of a type.
+Limits = tuple[Any, Any]
+UNLIMITED: Limits = (None, None)
+
+
+def limits_of(column_type: TypeEngine[Any], value: Any) -> Limits | None:
+    """What a column takes of the type of a value that it takes; None where the type does not tell."""
     kind = kind_of(column_type)
-    return kind in BOUNDLESS and type(value) in VALUES[kind] and not isinstance(column_type, TypeDecorator)
+    if isinstance(column_type, TypeDecorator) or type(value) not in VALUES.get(kind, ()):
+        return None
+    if kind is Kind.INTEGER:
+        return integer_range(plain(column_type))
+    return UNLIMITED if kind in BOUNDLESS else None
 
 
 def kind_of(column_type: TypeEngine[Any] | None) -> Kind:

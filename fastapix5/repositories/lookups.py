@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstanceState
 from sqlalchemy.types import NULLTYPE, TupleType, TypeEngine
 
 from fastapix5.exceptions import Error, did_you_mean
-from fastapix5.repositories.kinds import check_type, element_of, is_sql, kind_of, takes_all
+from fastapix5.repositories.kinds import UNLIMITED, Limits, check_type, element_of, is_sql, kind_of, limits_of
 from fastapix5.repositories.vocabulary import (
     Lookup,
     Operand,
@@ -76,8 +76,8 @@ class Path:
     lookup: Lookup
     owner: type[Any] | None = None
     compared: TypeEngine[Any] = NULLTYPE
-    # Types of which every value was found to be right.
-    _taken: set[type[Any]] = field(default_factory=set, compare=False, repr=False)
+    # Types of which values were found to be right, with the least and the greatest that are.
+    _taken: dict[type[Any], Limits] = field(default_factory=dict, compare=False, repr=False)
 
     def make(self, column: Any, value: Any) -> ColumnElement[bool]:
         """Return the condition on ``column``, which is the attribute, or a tuple of the columns of its key.
@@ -111,13 +111,16 @@ class Path:
         Raises:
             ValueError: The error names the lookup.
         """
-        if type(value) in self._taken:
+        limits = self._taken.get(type(value))
+        if limits is not None and (limits is UNLIMITED or limits[0] <= value <= limits[1]):
             return
         given, value = value, self._keys(value)
         self.lookup.check(value)
         self._check_types(value)
-        if value is given and self.lookup.operand in (Operand.VALUE, Operand.TEXT) and takes_all(self.compared, value):
-            self._taken.add(type(value))
+        if value is given and self.lookup.operand in (Operand.VALUE, Operand.TEXT):
+            found = limits_of(self.compared, value)
+            if found is not None:
+                self._taken[type(value)] = found
 
     def _check_types(self, value: Any) -> None:
         if is_sql(value) or not self.lookup.is_typed or self.lookup.operand in (Operand.TEXT, Operand.BOOLEAN):

@@ -18,7 +18,7 @@ from sqlalchemy.orm import RelationshipDirection, RelationshipProperty, aliased
 from fastapix5.access import Access, Scope, current_access
 from fastapix5.exceptions import AccessRequired, ImproperlyConfigured
 from fastapix5.models import not_deleted
-from fastapix5.repositories.conditions import Condition, Ground, has_subquery, same_row, to_sql
+from fastapix5.repositories.conditions import Condition, Ground, Q, has_subquery, same_row, to_sql
 from fastapix5.repositories.paths import Reach
 from fastapix5.repositories.shapes import Fact, Term, expression_term, term_of
 from fastapix5.schemas import mapper_of
@@ -163,7 +163,9 @@ def policy_terms(entity: type[Any]) -> tuple[Fact, ...]:
         return ()
     below = [part for part in _conditions_below(entity, related=False) if part is not None]
     with _asked(entity, related=False) as conditions:
-        own = [term_of(condition, entity, shown_condition, narrowed=False) for condition in conditions]
+        # What several of them cross is one related row.
+        together = conditions if len(conditions) < 2 else [Q(*conditions)]
+        own = [term_of(condition, entity, shown_condition, narrowed=False) for condition in together]
     # What names cross means something else in a policy, which sees all rows.
     return tuple(replace(term, shape=("policy", term.shape)) for term in (*own, *map(expression_term, below)))
 

@@ -14,7 +14,7 @@ from fastapix5.db.sessions import execute, get_session
 from fastapix5.db.streams import Rows
 from fastapix5.db.transactions import in_atomic
 from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured, MultipleObjectsReturned, TransactionRequired
-from fastapix5.repositories.compiled import count_term, rows_term
+from fastapix5.repositories.compiled import count_term, number_statement, rows_term
 from fastapix5.repositories.conditions import Condition, Q
 from fastapix5.repositories.description import Kind, M, R
 from fastapix5.repositories.explaining import explain
@@ -174,7 +174,7 @@ class Reading(Shaping[M, R]):
         try:
             statement = count_term(self, terms)
         except Shapeless:
-            rows = await self._execute(self.number_statement(made(terms, None)))
+            rows = await self._execute(number_statement(self, made(terms, None)))
         else:
             with translated(self.mapper):
                 rows = await ask(self.alias, statement)
@@ -214,11 +214,6 @@ class Reading(Shaping[M, R]):
         read = schema if isinstance(schema, Read) else read_of(schema, self.model)
         with translated(self.mapper):
             return cast("list[S]", await read.instances(self.alias, await self._shown_by(read)))
-
-    async def as_mappings(self, read: Read) -> list[dict[str, Any]]:
-        """What the instances of ``as_schema`` would hold, by field, for a schema without rules of its own."""
-        with translated(self.mapper):
-            return await read.mappings(self.alias, await self._shown_by(read))
 
     async def _shown_by(self, read: Read) -> Sequence[Any]:
         """The rows that ``read`` makes instances of."""
@@ -372,6 +367,12 @@ class Reading(Shaping[M, R]):
             return getattr(row, name)
         key = inspect(row).identity
         return key[0] if len(key) == 1 else tuple(key)
+
+
+async def mappings_of(queryset: Reading[Any, Any], read: Read) -> list[dict[str, Any]]:
+    """What the instances of ``as_schema`` would hold, by field, for a schema without rules of its own."""
+    with translated(queryset.mapper):
+        return await read.mappings(queryset.alias, await queryset._shown_by(read))  # noqa: SLF001 (its own room)
 
 
 def _joined(row: Sequence[Any], widths: Sequence[int]) -> list[Any]:

@@ -20,7 +20,7 @@ from sqlalchemy.types import NullType, TupleType, TypeEngine
 
 from fastapix5.repositories.comparisons import MANY
 from fastapix5.repositories.conditions import Condition, Ground, Q, to_sql
-from fastapix5.repositories.kinds import Kind, kind_of
+from fastapix5.repositories.kinds import VALUES, Kind, kind_of
 from fastapix5.repositories.lookups import Path, resolve
 from fastapix5.repositories.paths import Reach
 from fastapix5.repositories.vocabulary import LOOKUPS, Operand, on_registration
@@ -244,8 +244,8 @@ class Leaf:
         found = self.takes.get(kind)
         if found is None:
             # True and False are SQL's own words, and None is no value: they are part of the text.
-            plain = kind is not bool and value is not None and kind.__module__ != "sqlalchemy"
             compared = self.path.compared
+            plain = kind is not bool and isinstance(value, VALUES[kind_of(compared)])
             found = plain and compared.coerce_compared_value(operators.eq, value) is compared
             self.takes[kind] = found
         return found

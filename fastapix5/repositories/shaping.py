@@ -13,7 +13,6 @@ from fastapix5.repositories.expressions import Aggregate, Expression, Ordering, 
 from fastapix5.repositories.loading import check_columns
 from fastapix5.repositories.lookups import resolve_value
 from fastapix5.repositories.paths import refuse_many
-from fastapix5.repositories.shapes import Fact
 from fastapix5.repositories.writes import key_condition
 from fastapix5.schemas import Selection, attribute_names
 
@@ -60,11 +59,6 @@ class Shaping(Description[M, R]):
     def _narrowed(self, condition: Q) -> Self:
         check_names(condition, self.model, self.annotation_names())
         return self.vary(conditions=(*self.conditions, condition))
-
-    def where_facts(self, facts: Iterable[Fact]) -> Self:
-        """Rows where all of these hold too."""
-        added = tuple(facts)
-        return self.vary(conditions=(*self.conditions, *added)) if added else self
 
     def at(self, *instances: M) -> Self:
         """The rows of these objects, and no others."""

@@ -164,9 +164,12 @@ def _compile(statement: Term[Any], dialect: Dialect, types: Sequence[Any]) -> Te
 
 
 def _keeps_values(compiled: SQLCompiler, statement: Term[Any]) -> bool:
-    """Whether a parameter still has what was given with this statement alone."""
+    """Whether a parameter still has what was given with this statement alone, or asks for its value when it runs."""
     given = {id(parameter) for parameter in statement.parameters}
-    return bool(given) and any(id(found) in given for bind in compiled.bind_names for found in _unfilled(bind))
+    return any(
+        bind.callable is not None or (given and any(id(found) in given for found in _unfilled(bind)))
+        for bind in compiled.bind_names
+    )
 
 
 def _unfilled(bind: Any) -> Iterable[Any]:

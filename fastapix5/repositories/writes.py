@@ -49,7 +49,8 @@ def upserts_directly(mapper: Mapper[Any]) -> bool:
 
 def deletes_directly(mapper: Mapper[Any]) -> bool:
     """Whether one DELETE is all that deleting an object means: nothing else goes with it through the ORM."""
-    cascades = any(found.cascade.delete for found in mapper.relationships)
+    # With passive_deletes the ORM, too, leaves rows that it has not loaded to the database.
+    cascades = any(found.cascade.delete and not found.passive_deletes for found in mapper.relationships)
     return mapper.version_id_col is None and _is_single(mapper, DELETE_EVENTS) and not cascades
 
 

@@ -631,7 +631,7 @@ PARTS = {
         "loading",
         "named",
     ),
-    *("objects_statement", "order", "refuse_slice", "value_names", "values_statement", "widths"),
+    *("objects_statement", "order", "refuse_slice", "unordered", "value_names", "values_statement", "vary", "widths"),
 }
 
 

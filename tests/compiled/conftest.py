@@ -1,0 +1,49 @@
+"""The library of the repositories' tests, and what goes straight to the driver."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from fastapix5.db import direct, get_engine, session_scope
+from fastapix5.repositories import forget_policies
+from tests.compiled.ways import Runs
+from tests.repositories.models import fill
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """The texts that went straight to the driver since the test began."""
+    found, run = Runs(), direct.run
+
+    async def noted(database: Any, text: str, parameters: Any, *, writes: bool = False) -> Any:
+        found.append(text)
+        return await run(database, text, parameters, writes=writes)
+
+    monkeypatch.setattr(direct, "run", noted)
+    return found
+
+
+@pytest.fixture
+async def library(database: str) -> str:
+    """The default database, with the tables and rows of ``tests.repositories.models``."""
+    async with get_engine().begin() as connection:
+        await connection.run_sync(fill)
+    return database
+
+
+@pytest.fixture
+async def scope(library: str) -> AsyncIterator[None]:
+    """An open session scope on the library."""
+    async with session_scope():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_policies() -> Iterator[None]:
+    """Policies that a test registers end with it."""
+    forget_policies()
+    yield
+    forget_policies()
