@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import enum
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fastapix5.exceptions import ImproperlyConfigured, did_you_mean
 
@@ -48,8 +46,7 @@ class Action(enum.StrEnum):
     DESTROY = "destroy"
 
 
-@dataclass(frozen=True, slots=True)
-class Standard:
+class Standard(NamedTuple):
     """Where a standard action lives: its method, whether it names one row, and the status of its answer."""
 
     action: Action
@@ -71,8 +68,7 @@ STANDARD: Mapping[Action, Standard] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ActionDeclaration:
+class ActionDeclaration(NamedTuple):
     """What ``@action`` said of a method.
 
     Attributes:
@@ -89,9 +85,9 @@ class ActionDeclaration:
     detail: bool
     methods: tuple[str, ...]
     url_path: str
-    status_code: int | None = None
-    policies: Mapping[str, Any] = field(default_factory=dict)
-    documentation: Mapping[str, Any] = field(default_factory=dict)
+    status_code: int | None
+    policies: Mapping[str, Any]
+    documentation: Mapping[str, Any]
 
 
 DOCUMENTATION = frozenset({"summary", "description", "deprecated", "tags", "include_in_schema"})
@@ -190,12 +186,16 @@ def declared_actions(cls: type[Any]) -> list[ActionDeclaration]:
     Raises:
         ImproperlyConfigured: A subclass overrides an action's method and forgets the decorator.
     """
+    marked = {
+        name for owner in cls.__mro__ for name, member in vars(owner).items() if MARK in getattr(member, "__dict__", ())
+    }
     found = []
-    for name, member in inspect.getmembers(cls, callable):
+    for name in sorted(marked):
+        member = getattr(cls, name, None)
         declaration = declaration_of(member)
         if declaration is not None:
-            found.append(replace(declaration, name=name))
-        elif any(declaration_of(vars(owner).get(name)) is not None for owner in cls.__mro__):
+            found.append(declaration._replace(name=name))
+        elif callable(member):
             raise ImproperlyConfigured(
                 f"{cls.__name__}.{name}",
                 "it overrides an @action, and is none itself.",

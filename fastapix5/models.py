@@ -32,7 +32,6 @@ from sqlalchemy import (
     event,
     inspect,
 )
-from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, InstanceState, Mapped, Mapper, declared_attr, mapped_column
@@ -102,7 +101,8 @@ NAMING_CONVENTION: Final[dict[Any, Any]] = {
     "uq": "%(uq_name)s",
     "ck": "%(ck_constraint_name)s",
     "ix": "%(ix_name)s",
-    ExcludeConstraint: "%(ex_name)s",
+    # Any other: PostgreSQL's ExcludeConstraint.
+    ColumnCollectionConstraint: "%(ex_name)s",
     **{f"{kind}_name": _namer(kind) for kind in ("pk", "fk", "uq", "ix", "ex")},
     "ck_constraint_name": _namer("ck"),
 }

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cached_property, lru_cache
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from functools import cache, cached_property, lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from annotated_types import Ge, Le
-from fastapi_pagination.bases import AbstractPage, AbstractParams, RawParams
-from fastapi_pagination.customization import CustomizedPage, UseModule, UseName
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured
 from fastapix5.parameters import Parameter
 from fastapix5.settings import settings
+
+if TYPE_CHECKING:
+    from fastapi_pagination.bases import RawParams
 
 T = TypeVar("T")
 
@@ -25,29 +26,39 @@ Fetch = Callable[[int, int], Awaitable[Sequence[BaseModel]]]
 Link = Callable[[dict[str, Any]], str]
 
 
-class NumberParams(BaseModel, AbstractParams):
+@cache
+def _library() -> Any:
+    """What pages are in fastapi-pagination; it loads when a route that has pages is built."""
+    from fastapi_pagination import bases
+
+    return bases
+
+
+class NumberParams(NamedTuple):
     """Which page, and how long it is."""
 
-    page: int = 1
+    page: int
     page_size: int
 
     def to_raw_params(self) -> RawParams:
         """The page as limit and offset."""
-        return RawParams(limit=self.page_size, offset=(self.page - 1) * self.page_size)
+        raw: RawParams = _library().RawParams(limit=self.page_size, offset=(self.page - 1) * self.page_size)
+        return raw
 
 
-class OffsetParams(BaseModel, AbstractParams):
+class OffsetParams(NamedTuple):
     """How many rows, after how many others."""
 
     limit: int
-    offset: int = 0
+    offset: int
 
     def to_raw_params(self) -> RawParams:
         """The same, as fastapi-pagination has it."""
-        return RawParams(limit=self.limit, offset=self.offset)
+        raw: RawParams = _library().RawParams(limit=self.limit, offset=self.offset)
+        return raw
 
 
-class CountedPage(AbstractPage[T], Generic[T]):
+class CountedPage(BaseModel, Generic[T]):
     """A page of rows: ``{count, next, previous, results}``, as in Django REST framework."""
 
     count: int = Field(description="How many rows there are in all")
@@ -55,10 +66,8 @@ class CountedPage(AbstractPage[T], Generic[T]):
     previous: str | None = Field(description="The previous page, or null on the first")
     results: list[T]
 
-    __params_type__ = NumberParams
-
     @classmethod
-    def create(cls, items: Sequence[T], params: AbstractParams, **kwargs: Any) -> CountedPage[T]:  # noqa: ARG003
+    def create(cls, items: Sequence[T], params: object, **kwargs: Any) -> CountedPage[T]:  # noqa: ARG003
         """Return the page; the rows are what the queryset built, so they are not validated again."""
         return cls.model_construct(
             results=list(items), count=kwargs["total"], next=kwargs["next"], previous=kwargs["previous"]
@@ -67,10 +76,10 @@ class CountedPage(AbstractPage[T], Generic[T]):
 
 @lru_cache(maxsize=1024)
 def page_schema(schema: type[BaseModel]) -> type[CountedPage[Any]]:
-    """The page of a read schema, bound once: ``FlightReadPage``."""
-    page: Any = CountedPage[schema]  # type: ignore[valid-type]
-    named: Any = CustomizedPage[page, UseName(f"{schema.__name__}Page"), UseModule(schema.__module__)]
-    return named  # type: ignore[no-any-return]
+    """The page of a read schema, bound once: ``FlightReadPage``. It is a page of fastapi-pagination, too."""
+    bases: Any = (CountedPage[schema], _library().AbstractPage[schema])  # type: ignore[valid-type]
+    page: type[CountedPage[Any]] = create_model(f"{schema.__name__}Page", __base__=bases, __module__=schema.__module__)
+    return page
 
 
 class BasePagination:
@@ -202,7 +211,7 @@ class PageNumberPagination(CountedPagination):
     def params(self, query: dict[str, Any]) -> NumberParams:
         """Return the page that the request asks for."""
         size = query.get(self.page_size_query_param, self.size)
-        return NumberParams.model_construct(page=query.get(self.page_query_param, 1), page_size=size)
+        return NumberParams(page=query.get(self.page_query_param, 1), page_size=size)
 
     def check(self, params: NumberParams, total: int) -> None:
         """Refuse a page past the end; the first page is always there.
@@ -246,7 +255,7 @@ class LimitOffsetPagination(CountedPagination):
     def params(self, query: dict[str, Any]) -> OffsetParams:
         """Return the rows that the request asks for."""
         limit = query.get(self.limit_query_param, self.size)
-        return OffsetParams.model_construct(limit=limit, offset=query.get(self.offset_query_param, 0))
+        return OffsetParams(limit=limit, offset=query.get(self.offset_query_param, 0))
 
     def neighbours(self, params: OffsetParams, total: int) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """Return the offsets of the next and the previous page; none beyond what may be asked for."""

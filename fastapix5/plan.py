@@ -25,7 +25,7 @@ from fastapix5.throttling import BaseThrottle
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BodyPlan:
     """What a standard action takes in its body.
 
@@ -49,7 +49,7 @@ class BodyPlan:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ParentPlan:
     """An ancestor in the path.
 
@@ -70,7 +70,7 @@ class ParentPlan:
     loads: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Policies:
     """The policies of one route."""
 
@@ -81,7 +81,7 @@ class Policies:
     pagination: BasePagination | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Output:
     """What a route answers with.
 
@@ -102,7 +102,7 @@ class Output:
     mappings: MappingSerializer | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RoutePlan:
     """One route: one action, with one method, of one viewset.
 
@@ -186,7 +186,7 @@ class RoutePlan:
         return defaults_of(self.parameters)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ResourcePlan:
     """A viewset and its children, compiled."""
 

@@ -114,6 +114,8 @@ class Planner:
         self.prefix = "" if parent is None else parent.path(detail=True)
         self.service_class: type[Service[Any]] = self.declared.get("service_class", Service)
         self.repository_class: type[Repository[Any]] = self.declared.get("repository_class", Repository)
+        # One for each schema, which most of the actions share.
+        self._reads: dict[type[BaseModel], Read] = {}
         # The viewset that requests copy: what was declared stays as it is.
         self.prototype = varied(declaration.prototype, {"using": self.using, "narrowing": self._row_policy()})
 
@@ -243,9 +245,11 @@ class Planner:
             if required:
                 raise self._missing("read_schema", action, "")
             return None
-        selection = select_for(schema, self.model, f"{self.where}.{name}")
-        check_bytes(f"{self.where}.{name}", selection)
-        return Read(selection, extra=self.key.fields)
+        if schema not in self._reads:
+            selection = select_for(schema, self.model, f"{self.where}.{name}")
+            check_bytes(f"{self.where}.{name}", selection)
+            self._reads[schema] = Read(selection, extra=self.key.fields)
+        return self._reads[schema]
 
     def _body(self, action: Action) -> BodyPlan | None:
         name = BODIES.get(action)

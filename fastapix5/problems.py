@@ -59,7 +59,7 @@ class UnsupportedMediaType(Error):
         return "The body must be application/json in UTF-8."
 
 
-class ProblemField(BaseModel):
+class ProblemField(BaseModel, defer_build=True):
     """One wrong place in the input."""
 
     loc: list[str | int] = Field(description="The place: path, query, header or body, then inwards")
@@ -67,7 +67,7 @@ class ProblemField(BaseModel):
     message: str = Field(description="What is wrong, in a sentence fit for a form")
 
 
-class ProblemDetails(BaseModel):
+class ProblemDetails(BaseModel, defer_build=True):
     """Why a request was not served (RFC 9457)."""
 
     type: str = Field(description="A URI for the kind of problem; about:blank where the status says it all")

@@ -22,8 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar, cast
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from fastapix5.exceptions import ImproperlyConfigured, did_you_mean
 
@@ -87,18 +86,10 @@ Words = Annotated[str, Field(min_length=1)]
 Policies = list[Annotated[Any, AfterValidator(_check_policy)]]
 
 
-class SettingsValues(BaseSettings):
+class SettingsValues(BaseModel):
     """Every setting with its type, its default and its meaning. Read them through ``settings``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX,
-        case_sensitive=True,
-        env_ignore_empty=True,
-        env_parse_none_str="None",
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     DATABASES: dict[Words, Annotated[Any, AfterValidator(_check_database)]] = Field(
         default_factory=dict, repr=False, examples=[{"default": "sqlite+aiosqlite:///db.sqlite3"}]
@@ -144,29 +135,8 @@ class SettingsValues(BaseSettings):
     )
     RETRY_AFTER: Count = Field(default=1)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        *_others: PydanticBaseSettingsSource,
-        **_more: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values from the constructor only: pydantic-settings would merge dicts of several places."""
-        return (init_settings,)
-
 
 KNOWN = tuple(SettingsValues.model_fields)
-
-
-class _Environment(EnvSettingsSource):
-    """Reads ``FASTAPIX5_<NAME>``; lists and dicts are JSON."""
-
-    def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            raise ImproperlyConfigured(ENV_PREFIX + field_name, "The value is not JSON.", _remedy(field_name)) from None
 
 
 def _remedy(name: str) -> str:
@@ -211,12 +181,34 @@ def _from_code(values: dict[str, Any], caller: str) -> dict[str, Any]:
 def _from_environment(databases_below: dict[str, Any]) -> dict[str, Any]:
     names = [name for name in os.environ if name.startswith(ENV_PREFIX) and name not in (MODULE_VARIABLE, APP_VARIABLE)]
     _refuse_unknown((name.removeprefix(ENV_PREFIX) for name in names), ENV_PREFIX.__add__)
-    raw = {name: value for name, value in _Environment(SettingsValues)().items() if ENV_PREFIX + name in names}
-    values = _checked(raw, ENV_PREFIX.__add__)
+    values = _checked(_read_environment(names), ENV_PREFIX.__add__) if names else {}
     if url := os.environ.get("DATABASE_URL"):
         default = _checked({"DATABASES": {"default": url}}, lambda _: "DATABASE_URL")["DATABASES"]
         values["DATABASES"] = {**values.get("DATABASES", databases_below), **default}
     return values
+
+
+def _read_environment(names: Iterable[str]) -> dict[str, Any]:
+    """Return what the environment says of settings, by their names; lists and dicts are JSON."""
+    from pydantic_settings import BaseSettings, EnvSettingsSource
+
+    class Environment(EnvSettingsSource):
+        def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+            try:
+                return super().decode_complex_value(field_name, field, value)
+            except ValueError:
+                where = ENV_PREFIX + field_name
+                raise ImproperlyConfigured(where, "The value is not JSON.", _remedy(field_name)) from None
+
+    found = Environment(
+        # It reads the fields of any model.
+        cast("type[BaseSettings]", SettingsValues),
+        case_sensitive=True,
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        env_parse_none_str="None",
+    )()
+    return {name: value for name, value in found.items() if ENV_PREFIX + name in names}
 
 
 def _from_module() -> dict[str, Any]:

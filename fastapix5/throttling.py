@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MAX_KEYS = 100_000
 MAX_KEY_LENGTH = 128
-RATE = re.compile(r"\s*([0-9]+)\s*(?:/|\bper\b)\s*([0-9]*)\s*([a-z]+)\s*", re.IGNORECASE)
+RATE = r"(?i)\s*([0-9]+)\s*(?:/|\bper\b)\s*([0-9]*)\s*([a-z]+)\s*"
 PERIODS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), "second"),
     **dict.fromkeys(("m", "min", "minute", "minutes"), "minute"),
@@ -70,6 +70,7 @@ class BaseThrottle:
             if type(self).get_key is BaseThrottle.get_key:
                 raise ImproperlyConfigured(self._name, "It overrides neither get_key nor allow_request.")
             self._limits = _parsed(self._found_rate(), self._name)
+            _limiter()  # Loaded now rather than at a request.
 
     def get_key(self, request: Request, view: Any) -> Any:
         """Return the text that callers who share a quota share, or None for whoever is not throttled.
@@ -180,7 +181,7 @@ def _parsed(rate: object, where: str) -> tuple[RateLimitItem, ...]:
 
     limits = []
     for part in re.split("[;,|]", rate) if isinstance(rate, str) else [""]:
-        found = RATE.fullmatch(part)
+        found = re.fullmatch(RATE, part)
         amount, count, period = found.groups() if found else ("0", "", "")
         if period.lower() not in PERIODS or int(amount) < 1 or count.strip("0") == "" != count:
             raise ImproperlyConfigured(

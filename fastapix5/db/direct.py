@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.concurrency import greenlet_spawn
 
+from fastapix5.db.dialects import is_our_dialect
 from fastapix5.db.engines import Database, handle_error, placed
 from fastapix5.db.pool import Pool
-from fastapix5.db.postgresql import PostgreSQLDialect
+from fastapix5.db.preparing import begin_immediate
 from fastapix5.db.routing import RoutedSession
 from fastapix5.db.sessions import Scope, current_scope, let_go_of_lost
-from fastapix5.db.sqlite import SQLiteDialect, begin_immediate
 from fastapix5.db.work import Work
 from fastapix5.exceptions import Unavailable
 
@@ -94,13 +94,13 @@ def refusal(database: Database) -> str:
     """
     engine = database.transactional
     dialect, pool = engine.dialect, engine.pool
-    if not isinstance(dialect, (PostgreSQLDialect, SQLiteDialect)):
+    if not is_our_dialect(dialect):
         if dialect.driver in ("asyncpg", "aiosqlite"):
             return "the engine is the user's own, with SQLAlchemy's dialect"
         return f"the driver is {dialect.driver}"
     if not isinstance(pool, Pool):
         return f"the pool is {type(pool).__name__}"
-    if isinstance(dialect, PostgreSQLDialect) and dialect.prepares_by_rule:
+    if getattr(dialect, "prepares_by_rule", False):
         return "statements are prepared by a rule of the user's own"
     if engine.logger.isEnabledFor(logging.INFO):
         return "echo is on"

@@ -14,12 +14,11 @@ from sqlalchemy.exc import ArgumentError, DataError, DisconnectionError, NoSuchM
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
 
-from fastapix5.db import postgresql, sqlite
 from fastapix5.db.closing import wait_for_closing
+from fastapix5.db.dialects import is_our_dialect
 from fastapix5.db.errors import translated
 from fastapix5.db.pool import Pool, is_closed
-from fastapix5.db.postgresql import PostgreSQLConnection
-from fastapix5.db.sqlite import PRAGMAS, SQLiteDialect, begin_immediate
+from fastapix5.db.preparing import PRAGMAS, begin_immediate, prepare_postgresql, prepare_sqlite
 from fastapix5.exceptions import ImproperlyConfigured, Unavailable, did_you_mean
 from fastapix5.settings import settings
 
@@ -190,7 +189,6 @@ def _create_postgresql(url: URL, options: dict[str, Any], arguments: dict[str, A
     own = {
         "timeout": _at_most_a_statement(settings.CONNECT_TIMEOUT),
         "command_timeout": settings.STATEMENT_TIMEOUT + GRACE,
-        "connection_class": PostgreSQLConnection,
         # The driver's timers would hold on to the context of whoever asked a statement first. Their number has a bound.
         "max_cached_statement_lifetime": 0,
         "server_settings": {
@@ -220,9 +218,9 @@ def _complete(engine: AsyncEngine, *, is_ours: bool) -> Database:
     listeners: dict[str, Any] = {"do_connect": _connect, "handle_error": handle_error}
     if engine.dialect.name == "sqlite":
         listeners["begin"] = begin_immediate
-        if not isinstance(engine.dialect, SQLiteDialect):
+        if not is_our_dialect(engine.dialect):
             listeners["checkout"] = _prepare_sqlite
-    if engine.dialect.driver == "asyncpg" and not isinstance(engine.dialect, postgresql.PostgreSQLDialect):
+    if engine.dialect.driver == "asyncpg" and not is_our_dialect(engine.dialect):
         listeners["engine_connect"] = _prepare_postgresql
     for name, listener in listeners.items():
         # The user's own engine may come by again.
@@ -246,13 +244,13 @@ def _prepare_sqlite(dbapi_connection: Any, record: ConnectionPoolEntry, _proxy: 
     for pragma in (*PRAGMAS, f"busy_timeout = {_milliseconds(settings.LOCK_TIMEOUT)}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-    sqlite.prepare(dbapi_connection)
+    prepare_sqlite(dbapi_connection)
 
 
 def _prepare_postgresql(connection: Connection) -> None:
     """Have the dialect of the user's own engine learn from its first connection what ours does."""
     if not hasattr(connection.dialect, "folding_collation"):
-        postgresql.prepare(connection.dialect, connection.connection.dbapi_connection)
+        prepare_postgresql(connection.dialect, connection.connection.dbapi_connection)
 
 
 def _connect(dialect: Dialect, _record: object, arguments: Sequence[Any], options: dict[str, Any]) -> Any:

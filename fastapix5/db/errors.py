@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import asyncpg
 from sqlalchemy import exc
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.exc import StaleDataError
 
 from fastapix5.db.constraints import Tables
+from fastapix5.db.dialects import loaded
 from fastapix5.db.statements import NO_STATEMENT, read_statement
 from fastapix5.exceptions import (
     CheckViolation,
@@ -32,6 +31,11 @@ from fastapix5.exceptions import (
     Unavailable,
     UniqueViolation,
 )
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    import asyncpg
 
 # By SQLSTATE, or its first two characters where no full code is listed.
 POSTGRESQL: dict[str, type[DatabaseError]] = {
@@ -95,11 +99,11 @@ SQLITE: dict[str, type[DatabaseError]] = {
 # What a bind processor raises for a value that its type does not take.
 UNSUITABLE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
-_KEY = re.compile(r"\((?P<columns>.+?)\)=\(")  # Key (a, b)=(1, 2) already exists.
-_ARGUMENT = re.compile(r"^invalid input for query argument \$(?P<number>\d+)")
-_TOO_LONG = re.compile(r"^value too long for type .*\((?P<length>\d+)\)$")
-_TOO_LARGE = re.compile(r"^A field with precision (?P<precision>\d+), scale (?P<scale>-?\d+) ")
-_UNBOUND = re.compile(r"^Error binding parameter (?P<number>\d+)")
+_KEY = r"\((?P<columns>.+?)\)=\("  # Key (a, b)=(1, 2) already exists.
+_ARGUMENT = r"^invalid input for query argument \$(?P<number>\d+)"
+_TOO_LONG = r"^value too long for type .*\((?P<length>\d+)\)$"
+_TOO_LARGE = r"^A field with precision (?P<precision>\d+), scale (?P<scale>-?\d+) "
+_UNBOUND = r"^Error binding parameter (?P<number>\d+)"
 # A value of tsquery or hstore has a syntax too; that of a statement is wrong "at" a place.
 SYNTAX_ERROR = "42601"
 _SYNTAX_OF_VALUE = "syntax error in "
@@ -148,11 +152,11 @@ def translate(
 def translate_driver(error: BaseException | None, tables: Tables, *, deleting: bool) -> DatabaseError | None:
     """Return our error for one that a driver raised, bare or as SQLAlchemy adapted it."""
     for found in (error, error.__cause__ if error is not None else None):
-        if isinstance(found, asyncpg.PostgresError):
+        if isinstance(found, loaded("asyncpg", "PostgresError")):
             return _from_postgresql(found, tables, deleting)
-        if isinstance(found, asyncpg.InterfaceError):
+        if isinstance(found, loaded("asyncpg", "InterfaceError")):
             return Unavailable(str(found)) if "closed" in str(found) else None
-        if isinstance(found, sqlite3.Error):
+        if isinstance(found, loaded("sqlite3", "Error")):
             return _from_sqlite(found, tables, deleting)
         if isinstance(found, OverflowError):
             return RangeViolation(table=tables.name)
@@ -194,7 +198,7 @@ class translated:  # noqa: N801 (it reads as what happens in its block)
 def _from_postgresql(error: asyncpg.PostgresError, tables: Tables, deleting: bool) -> DatabaseError | None:
     state = error.sqlstate or ""
     kind = POSTGRESQL.get(state) or POSTGRESQL.get(state[:2])
-    if isinstance(error, asyncpg.InvalidCachedStatementError):
+    if isinstance(error, loaded("asyncpg", "InvalidCachedStatementError")):
         kind = Unavailable  # The schema changed under a prepared statement; the next attempt prepares anew.
     if isinstance(error.__cause__, OverflowError) or "(value out of " in str(error):
         kind = RangeViolation  # asyncpg's own refusal, without a code that says so.
@@ -220,16 +224,16 @@ def _columns(error: asyncpg.PostgresError, kind: type[DatabaseError], tables: Ta
     text, detail = str(error), error.detail or ""
     if kind is CheckViolation:
         return tables.unnamed_check(error.table_name, error.constraint_name)
-    if match := _ARGUMENT.search(text):
+    if match := re.search(_ARGUMENT, text):
         column = tables.statement.column_of(int(match["number"]))
         return (column,) if column else ()
-    if match := _TOO_LONG.search(text):
+    if match := re.search(_TOO_LONG, text):
         length = int(match["length"])
         return tables.columns_like(lambda found: getattr(found, "length", None) == length)
-    if match := _TOO_LARGE.search(detail):
+    if match := re.search(_TOO_LARGE, detail):
         digits = (int(match["precision"]), int(match["scale"]))
         return tables.columns_like(lambda found: _digits(found) == digits)
-    if kind is not ProtectedRow and (match := _KEY.search(detail)):
+    if kind is not ProtectedRow and (match := re.search(_KEY, detail)):
         return [part.strip('" ') for part in match["columns"].split(",")]
     return ()
 
@@ -274,12 +278,12 @@ def _read_sqlite(rest: str, kind: type[DatabaseError], tables: Tables) -> tuple[
 
 
 def _from_sqlite_module(error: sqlite3.Error, text: str, tables: Tables) -> DatabaseError | None:
-    if match := _UNBOUND.search(text):
+    if match := re.search(_UNBOUND, text):
         column = tables.statement.column_of(int(match["number"]))
         return _violation(TypeViolation, tables, None, None, (column,) if column else ())
     if "Cannot operate on a closed database" in text or text.lower() in ("no active connection", "connection closed"):
         return Unavailable(text)
-    if isinstance(error, sqlite3.DataError):
+    if isinstance(error, loaded("sqlite3", "DataError")):
         return LengthViolation(table=tables.name)
     return None
 

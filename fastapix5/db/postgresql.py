@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import asyncpg
 from sqlalchemy import Connection
-from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from fastapix5.db.closing import has_running_loop, in_background
 from fastapix5.db.pool import time_left
+from fastapix5.db.preparing import prepare_postgresql
 
 CLOSE_TIMEOUT = 2.0
 
@@ -36,15 +36,6 @@ class PostgreSQLConnection(asyncpg.Connection):  # type: ignore[misc]
         return cast("str", status)
 
 
-# Whether lower() knows more than ASCII; the two characters are one letter, in upper and in lower case.
-FOLDS = """
-    SELECT CASE current_setting('server_encoding') WHEN 'UTF8' THEN lower(chr(196) COLLATE {}) = chr(228) ELSE true END
-"""
-COLLATIONS = "SELECT collname FROM pg_collation WHERE collencoding IN (-1, pg_char_to_encoding('UTF8'))"
-# Those that fold Unicode in a database that does not, the fastest first.
-FOLDING_COLLATIONS = ("pg_c_utf8", "C.utf8", "C.UTF-8", "und-x-icu")
-
-
 class PostgreSQLDialect(PGDialect_asyncpg):
     """PostgreSQL by asyncpg; connections close in the background, so that nobody waits for a server that is gone.
 
@@ -55,6 +46,7 @@ class PostgreSQLDialect(PGDialect_asyncpg):
             nothing of.
     """
 
+    is_ours = True
     supports_statement_cache = True
     folding_collation: str | None = None
     is_initialized: bool = False
@@ -63,7 +55,7 @@ class PostgreSQLDialect(PGDialect_asyncpg):
     def initialize(self, connection: Connection) -> None:
         """Learn from the first connection what the server can do."""
         super().initialize(connection)  # type: ignore[no-untyped-call]
-        prepare(self, connection.connection.dbapi_connection)
+        prepare_postgresql(self, connection.connection.dbapi_connection)
         self.is_initialized = True
 
     async def fetch(
@@ -89,6 +81,7 @@ class PostgreSQLDialect(PGDialect_asyncpg):
 
     def connect(self, *arguments: Any, **options: Any) -> Any:
         """Connect, within what waiting for the pool has left of the time."""
+        options.setdefault("connection_class", PostgreSQLConnection)
         self.prepares_by_rule = bool(PREPARING & options.keys()) and options.get("statement_cache_size") != 0
         if options.get("timeout") is not None:
             options["timeout"] = time_left(options["timeout"])
@@ -107,26 +100,7 @@ class PostgreSQLDialect(PGDialect_asyncpg):
             driver.terminate()
 
 
-def prepare(dialect: Any, dbapi_connection: Any) -> None:
-    """Have a dialect of asyncpg learn from a new connection how its server folds Unicode."""
-    dialect.folding_collation = dbapi_connection.run_async(_find_folding_collation)
-
-
-async def _find_folding_collation(driver: asyncpg.Connection) -> str | None:
-    """Return a collation that folds Unicode, or None where the database's own does, or no other can."""
-    if await driver.fetchval(FOLDS.format('"default"')):
-        return None
-    known = {row["collname"] for row in await driver.fetch(COLLATIONS)}
-    for name in FOLDING_COLLATIONS:
-        if name in known and await driver.fetchval(FOLDS.format(f'"{name}"')):
-            return name
-    return None
-
-
 async def _close(driver: asyncpg.Connection) -> None:
     # close() also cancels the statement that the server is at, and aborts when that takes too long.
     with suppress(Exception):
         await driver.close(timeout=CLOSE_TIMEOUT)
-
-
-registry.register("postgresql.fastapix5", __name__, "PostgreSQLDialect")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,18 +13,14 @@ from weakref import WeakKeyDictionary
 
 import aiosqlite
 from sqlalchemy import Connection, DateTime, Time
-from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite import DATETIME, TIME
 from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.util.concurrency import await_
 
 from fastapix5.db.closing import has_running_loop, in_background
+from fastapix5.db.preparing import PRAGMAS, prepare_sqlite
 from fastapix5.exceptions import Unavailable
-
-# The functions that lookups call.
-LOWER = "fastapix5_lower"
-DOCUMENT = "fastapix5_document"
 
 
 class UTCDateTime(DATETIME):
@@ -91,9 +86,6 @@ class UTCTime(TIME):
         return from_utc
 
 
-# What every connection is set to. LIKE minds case, as PostgreSQL's does.
-PRAGMAS = ("journal_mode = WAL", "foreign_keys = ON", "case_sensitive_like = ON")
-
 # Seconds that waiting for the turn may take without counting.
 NOTABLE = 0.05
 
@@ -109,6 +101,7 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
         lock_timeout: Seconds to wait for the turn to write.
     """
 
+    is_ours = True
     supports_statement_cache = True
     colspecs = {
         **{key: value for key, value in SQLiteDialect_aiosqlite.colspecs.items() if not issubclass(key, DateTime)},
@@ -131,7 +124,7 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
 
         def connect(connection: DBAPIConnection) -> None:
             set_up(connection)
-            prepare(connection)
+            prepare_sqlite(connection)
             cursor = connection.cursor()
             for pragma in PRAGMAS:
                 cursor.execute(f"PRAGMA {pragma}")
@@ -271,36 +264,8 @@ class SQLiteDialect(SQLiteDialect_aiosqlite):
             self._turn.release()
 
 
-def prepare(dbapi_connection: Any) -> None:
-    """Give a new connection the functions that lookups call; SQLite's own fold ASCII alone."""
-    dbapi_connection.create_function(LOWER, 1, _lower, deterministic=True)
-    dbapi_connection.create_function(DOCUMENT, 1, _document, deterministic=True)
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _document(text: str | None) -> str | None:
-    """JSON whose text is the same where its value is."""
-    return None if text is None else json.dumps(json.loads(text), sort_keys=True)
-
-
 def _writes(context: Any) -> bool:
     return context is not None and (context.isinsert or context.isupdate or context.isdelete)
-
-
-def begin_immediate(connection: Connection) -> None:
-    """Begin transactions on SQLite as writers; a listener for the engine's ``begin``.
-
-    A transaction that starts by reading and then writes would lose the race for the lock, whatever the timeout.
-    """
-    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-        return
-    if isinstance(connection.dialect, SQLiteDialect):
-        connection.dialect.do_begin_immediate(connection)
-    else:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 async def _interrupt(driver: aiosqlite.Connection) -> None:
@@ -316,6 +281,3 @@ async def _close(driver: aiosqlite.Connection) -> None:
         await driver.rollback()
     with suppress(Exception):
         await driver.close()
-
-
-registry.register("sqlite.fastapix5", __name__, "SQLiteDialect")

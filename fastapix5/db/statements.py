@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 _PART = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _NAME = rf"(?:{_PART}\.)*{_PART}"
-_INSERT = re.compile(rf"INSERT (?:OR \w+ )?INTO (?P<table>{_NAME}) \((?P<columns>[^()]*)\)")
-_UPDATE = re.compile(rf"UPDATE (?P<table>{_NAME}) SET ")  # noqa: S608 (it reads SQL)
-_DELETE = re.compile(rf"DELETE FROM (?P<table>{_NAME})")  # noqa: S608
-_SET = re.compile(rf"\s*(?P<column>{_PART})\s*=")
+# Compiled when a statement has failed.
+_INSERT = rf"INSERT (?:OR \w+ )?INTO (?P<table>{_NAME}) \((?P<columns>[^()]*)\)"
+_UPDATE = rf"UPDATE (?P<table>{_NAME}) SET "  # noqa: S608 (it reads SQL)
+_DELETE = rf"DELETE FROM (?P<table>{_NAME})"  # noqa: S608
+_SET = rf"\s*(?P<column>{_PART})\s*="
 _ROW = re.compile(r"\bVALUES\s*\(")
 _SELECT = re.compile(r" SELECT ")
 _PLACEHOLDER = re.compile(r"\$(\d+)|\?")
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """What is known of a statement; of one that is not understood, nothing.
 
     Attributes:
@@ -31,7 +32,7 @@ class Statement:
     verb: str = ""
     table: str | None = None
     columns: tuple[str, ...] = ()
-    arguments: Mapping[int, str] = field(default_factory=dict)
+    arguments: Mapping[int, str] = MappingProxyType({})
 
     def column_of(self, argument: int) -> str | None:
         """The column that an argument was for."""
@@ -47,18 +48,20 @@ NO_STATEMENT = Statement()
 def read_statement(text: str | None) -> Statement:
     """Read a statement as SQLAlchemy writes it."""
     text = " ".join((text or "").split())
-    if found := _INSERT.match(text):
+    if found := re.match(_INSERT, text):
         columns = tuple(_plain(part) for part in found["columns"].split(", "))
         row = _ROW.search(text, found.end()) or _SELECT.match(text, found.end())
         items = list(_items(text[row.end() :])) if row else []
         # A row of many may carry its number besides, at the end.
         pairs = zip(columns, items, strict=False) if len(items) in (len(columns), len(columns) + 1) else ()
         return Statement("INSERT", _last(found["table"]), columns, _numbered([*pairs, *_rest(columns, items)]))
-    if found := _UPDATE.match(text):
-        parts = [(_plain(item["column"]), part) for part in _items(text[found.end() :]) if (item := _SET.match(part))]
+    if found := re.match(_UPDATE, text):
+        parts = [
+            (_plain(item["column"]), part) for part in _items(text[found.end() :]) if (item := re.match(_SET, part))
+        ]
         columns = tuple(column for column, _ in parts)
         return Statement("UPDATE", _last(found["table"]), columns, _numbered(parts))
-    if found := _DELETE.match(text):
+    if found := re.match(_DELETE, text):
         return Statement("DELETE", _last(found["table"]))
     return NO_STATEMENT
 

@@ -6,17 +6,16 @@ import asyncio
 import functools
 import inspect
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar, cast, overload
 
-import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from fastapix5.db.dialects import loaded
 from fastapix5.db.errors import translate, translated
 from fastapix5.db.retries import run_unit
 from fastapix5.db.sessions import DEFAULT, current_scope, finish, get_session, release
@@ -30,9 +29,6 @@ R = TypeVar("R")
 Callback = Callable[[], Awaitable[object] | object]
 
 logger = logging.getLogger("fastapix5.db")
-
-# What surely came from a database: a TimeoutError or an OSError of the caller's own code must stay what it is.
-DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error)
 
 
 class Atomic:
@@ -196,7 +192,9 @@ def _roll_back(session: Session, frame: Frame) -> None:
 
 
 def _raise_translated(error: BaseException, work: Work) -> None:
-    if isinstance(error, DATABASE_ERRORS):
+    drivers = (*loaded("asyncpg", "PostgresError", "InterfaceError"), *loaded("sqlite3", "Error"))
+    # What surely came from a database: a TimeoutError or an OSError of the caller's own code must stay what it is.
+    if isinstance(error, (SQLAlchemyError, *drivers)):
         touched = work.classes | work.deleted
         # SQLite's commit does not say which table broke the rule; where one alone was touched, it was that.
         model = next(iter(touched)) if len(touched) == 1 else None

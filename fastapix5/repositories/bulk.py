@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Null, inspect, select
 from sqlalchemy.orm import Mapper
@@ -71,8 +70,7 @@ def _size(batch_size: int | None) -> int:
 # Updates
 
 
-@dataclass(frozen=True, slots=True)
-class _Changes:
+class _Changes(NamedTuple):
     """New values of one object's row.
 
     Attributes:
@@ -158,7 +156,7 @@ async def _write_changes(queryset: Reading[M, Any], writer: Writer[M], chunk: Se
     await write_by_key(writer, keys, [found.values for found in there], tables_written(mapper, written))
     await writer.check_written(keys, names)
     made = await _made(writer, keys)
-    return [replace(found, values=_python(found.values) | made.get(found.key, {})) for found in there]
+    return [found._replace(values=_python(found.values) | made.get(found.key, {})) for found in there]
 
 
 def _with_version(mapper: Mapper[Any], changes: _Changes, name: str, current: Any) -> _Changes:
@@ -166,7 +164,7 @@ def _with_version(mapper: Mapper[Any], changes: _Changes, name: str, current: An
         raise StaleVersion(mapper.class_.__name__)
     if mapper.version_id_generator is False:
         return changes
-    return replace(changes, values={**changes.values, name: version_after(mapper, current)})
+    return changes._replace(values={**changes.values, name: version_after(mapper, current)})
 
 
 def _python(values: Mapping[str, Any]) -> dict[str, Any]:

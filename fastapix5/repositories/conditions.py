@@ -7,8 +7,9 @@ EXISTS. A negated part is a boundary of its own: ``~Q(...)`` means that no singl
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
@@ -98,8 +99,7 @@ class Q:
 Condition: TypeAlias = Q | SQLColumnExpression[bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(NamedTuple):
     """What the names in conditions stand on.
 
     Attributes:
@@ -111,12 +111,11 @@ class Ground:
 
     entity: Any
     reach: Reach | None = None
-    named: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
+    named: Mapping[str, ColumnElement[Any]] = MappingProxyType({})
     crossed: Crossed = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaf:
+class _Leaf(NamedTuple):
     """One lookup, rooted at an entity: a model, or the alias of a related one.
 
     ``crossed`` are the relations between the ground's entity and this one: an ``F`` may name the same related row.
@@ -137,8 +136,7 @@ class _Leaf:
         return _Leaf(entity, replace(self.path, relations=tuple(rest)), self.value, (*self.crossed, (name, entity)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(NamedTuple):
     connector: str
     negated: bool
     children: tuple[_Tree, ...]

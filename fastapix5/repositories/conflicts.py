@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Mapper
 
@@ -15,8 +14,7 @@ from fastapix5.repositories.uniques import UniqueKey, unique_keys
 IGNORE, UPDATE = "ignore", "update"
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(NamedTuple):
     """What an insert does where it meets a row that is there.
 
     Attributes:

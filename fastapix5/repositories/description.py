@@ -6,15 +6,15 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Generic, Self
+from typing import Any, Generic, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Select, func, literal_column, select
-from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Mapper
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import UnaryExpression
 from typing_extensions import TypeVar
 
+from fastapix5.db.dialects import load_postgresql
 from fastapix5.models import not_deleted
 from fastapix5.repositories.aggregates import ColumnNames, GroupNames, RowNames
 from fastapix5.repositories.conditions import Condition, Ground, Q, adapted, annotation_in, leaves, to_sql
@@ -41,8 +41,7 @@ class Kind(enum.Enum):
     FLAT = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """What each row becomes, and the names of its values.
 
     Attributes:
@@ -56,8 +55,7 @@ class Shown:
     groups: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Annotation:
+class Annotation(NamedTuple):
     """A value that the database computes.
 
     Attributes:
@@ -71,8 +69,7 @@ class Annotation:
     of_groups: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(NamedTuple):
     """How rows are locked."""
 
     skip_locked: bool = False
@@ -261,7 +258,7 @@ class Description(Generic[M, R]):
 
     def _distinct(self, statement: Select[Any], names: RowNames) -> Select[Any]:
         columns = [names(name) for name in self.unique or ()]
-        return statement.ext(distinct_on(*columns)) if columns else statement.distinct()
+        return statement.ext(load_postgresql().distinct_on(*columns)) if columns else statement.distinct()
 
     def order(self, labels: Mapping[str, Any] | None = None) -> list[Any]:
         """The entries of the ORDER BY; by the labels of annotations, where the statement shows them."""

@@ -31,11 +31,11 @@ from sqlalchemy import (
     or_,
     type_coerce,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from fastapix5.db.sqlite import DOCUMENT
+from fastapix5.db.dialects import is_postgresql, load_postgresql
+from fastapix5.db.preparing import DOCUMENT
 from fastapix5.repositories.comparisons import among
 from fastapix5.repositories.kinds import Either, Kind, OnPostgreSQL, is_sql, kind_of
 from fastapix5.schemas.bounds import plain
@@ -89,6 +89,10 @@ def _array_op(operator: str, column: ColumnElement[Any], value: Any) -> ColumnEl
 # Keys of JSON
 
 
+def _jsonb() -> Any:
+    return load_postgresql().JSONB()
+
+
 class Inside(Either):
     """What stands at a path of keys in a JSON column.
 
@@ -102,10 +106,10 @@ class Inside(Either):
     def __init__(self, column: ColumnElement[Any], path: tuple[str | int, ...]) -> None:
         found = as_jsonb(column)
         for step in path:
-            below = found.op("->", return_type=JSONB())(step)
+            below = found.op("->", return_type=_jsonb())(step)
             # PostgreSQL takes a scalar for a list of one.
             found = case((_typeof(found) == _sql("'array'"), below)) if isinstance(step, int) else below
-        super().__init__(found, type_coerce(column, JSON)[path] if path else column, JSONB())
+        super().__init__(found, type_coerce(column, JSON)[path] if path else column, _jsonb())
         self.column = column
         self.path = path
 
@@ -128,8 +132,8 @@ def inside(column: ColumnElement[Any]) -> Inside:
 
 def as_jsonb(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """A JSON column as PostgreSQL compares it."""
-    is_binary = isinstance(plain(column.type), JSONB)
-    return type_coerce(column, JSONB) if is_binary else cast(type_coerce(column, JSON), JSONB)
+    is_binary = is_postgresql(plain(column.type), "JSONB")
+    return type_coerce(column, _jsonb()) if is_binary else cast(type_coerce(column, JSON), _jsonb())
 
 
 # Values in JSON
@@ -316,7 +320,7 @@ def _same_document(found: Inside, value: Any) -> ColumnElement[bool]:
     same = getattr(func, DOCUMENT)
     is_document = _json_type(found).in_([_sql("'object'"), _sql("'array'")])
     return Either(
-        postgresql == literal(value, JSONB()),
+        postgresql == literal(value, _jsonb()),
         case((is_document, same(_json_extract(found), type_=String())))
         == same(literal(text, String()), type_=String()),
         Boolean(),
@@ -324,7 +328,7 @@ def _same_document(found: Inside, value: Any) -> ColumnElement[bool]:
 
 
 def _json_op(operator: str, column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
-    document = as_jsonb(value) if isinstance(value, ColumnElement) else literal(value, JSONB())
+    document = as_jsonb(value) if isinstance(value, ColumnElement) else literal(value, _jsonb())
     return _binary(column).bool_op(operator)(document)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement
 from sqlalchemy import types as sqltypes
-from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.ext.associationproxy import AssociationProxyInstance
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -19,6 +18,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from fastapix5.db.dialects import is_postgresql
 from fastapix5.exceptions import ImproperlyConfigured
 from fastapix5.schemas.bounds import integer_range, plain
 
@@ -60,7 +60,6 @@ KINDS: tuple[tuple[type[TypeEngine[Any]], Kind], ...] = (
     (sqltypes.LargeBinary, Kind.BINARY),
     (sqltypes.JSON, Kind.JSON),
     (sqltypes.ARRAY, Kind.ARRAY),
-    (TSVECTOR, Kind.VECTOR),
     (sqltypes.TupleType, Kind.KEY),
 )
 
@@ -129,7 +128,10 @@ def limits_of(column_type: TypeEngine[Any], value: Any) -> Limits | None:
 def kind_of(column_type: TypeEngine[Any] | None) -> Kind:
     """The kind of a column's type, or of the type that it decorates."""
     bare = plain(column_type)
-    return next((kind for known, kind in KINDS if isinstance(bare, known)), Kind.OTHER)
+    for known, kind in KINDS:
+        if isinstance(bare, known):
+            return kind
+    return Kind.VECTOR if is_postgresql(bare, "TSVECTOR") else Kind.OTHER
 
 
 def element_of(column: Any) -> Any:

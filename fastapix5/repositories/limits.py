@@ -11,25 +11,22 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 from sqlalchemy import types as sqltypes
-from sqlalchemy.dialects import postgresql as pg
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.sql import ClauseElement
 
-from fastapix5.db.postgresql import PostgreSQLDialect
+from fastapix5.db.dialects import POSTGRESQL, is_postgresql, loaded
 from fastapix5.exceptions import TypeViolation
 from fastapix5.repositories import scalars
 from fastapix5.repositories.scalars import UNSUITABLE, Check, is_text
 from fastapix5.schemas.bounds import on_postgresql
 
 MOST_DIMENSIONS = 6
-EXTERNAL = (pg.MONEY, pg.TSVECTOR, pg.TSQUERY, pg.REGCLASS, pg.REGCONFIG, pg.MACADDR, pg.MACADDR8, pg.JSONPATH)
-
-# A TypeDecorator may ask for the dialect: it is told PostgreSQL's, whose limits both engines have.
-_DIALECT: Dialect = PostgreSQLDialect()  # type: ignore[no-untyped-call]
+EXTERNAL = ("MONEY", "TSVECTOR", "TSQUERY", "REGCLASS", "REGCONFIG", "MACADDR", "MACADDR8", "JSONPATH")
 
 
 def is_json(column_type: Any) -> bool:
@@ -42,13 +39,19 @@ def is_json(column_type: Any) -> bool:
 
 def needs_null(column_type: Any) -> bool:
     """Whether SQLAlchemy binds None as something else than NULL."""
-    return is_json(column_type) or isinstance(column_type, pg.JSONPATH)
+    return is_json(column_type) or is_postgresql(column_type, "JSONPATH")
 
 
 def check_for(column_type: sqltypes.TypeEngine[Any]) -> Check | None:
     """Return what checks the values of a type, or None where they cannot be told before the database sees them."""
     column_type = on_postgresql(column_type)
-    return next((make(column_type) for kinds, make in MAKERS if isinstance(column_type, kinds)), None)
+    for kinds, make in MAKERS:
+        if isinstance(column_type, kinds):
+            return make(column_type)
+    for names, make in POSTGRESQL_MAKERS:
+        if is_postgresql(column_type, *names):
+            return make(column_type)
+    return None
 
 
 # Documents and collections
@@ -136,9 +139,10 @@ def _range(column_type: Any) -> Check | None:
     end = next((check_for(subtype) for prefix, subtype in SUBTYPES if name.startswith(prefix)), None)
     if end is None:
         return None
+    (range_type,) = loaded(POSTGRESQL, "Range")
 
     def check(value: Any) -> Any:
-        if not isinstance(value, pg.Range):
+        if not isinstance(value, range_type):
             raise TypeViolation
         for limit in (value.lower, value.upper):
             if limit is not None:
@@ -174,7 +178,7 @@ SUBTYPES: tuple[tuple[str, sqltypes.TypeEngine[Any]], ...] = (
 
 
 def _network(column_type: Any) -> Check:
-    read: Callable[[Any], Any] = ipaddress.ip_network if isinstance(column_type, pg.CIDR) else ipaddress.ip_interface
+    read: Callable[[Any], Any] = ipaddress.ip_network if is_postgresql(column_type, "CIDR") else ipaddress.ip_interface
 
     def check(value: Any) -> Any:
         if isinstance(value, (int, tuple, bytes)):
@@ -196,7 +200,8 @@ def _decorator(column_type: sqltypes.TypeDecorator[Any]) -> Check | None:
 
     The value itself stays as it is: SQLAlchemy binds it, so ``process_bind_param`` runs twice.
     """
-    impl, own = column_type.load_dialect_impl(_DIALECT), type(column_type)
+    dialect = _dialect()
+    impl, own = column_type.load_dialect_impl(dialect), type(column_type)
     inner = check_for(impl)
     if inner is None or own.bind_processor is not sqltypes.TypeDecorator.bind_processor:
         return None
@@ -208,7 +213,7 @@ def _decorator(column_type: sqltypes.TypeDecorator[Any]) -> Check | None:
 
     def check(value: Any) -> Any:
         try:
-            bound = bind(value, _DIALECT)
+            bound = bind(value, dialect)
         except UNSUITABLE as error:
             raise TypeViolation from error
         if bound is not None and not isinstance(bound, ClauseElement):
@@ -216,6 +221,12 @@ def _decorator(column_type: sqltypes.TypeDecorator[Any]) -> Check | None:
         return value
 
     return check
+
+
+@cache
+def _dialect() -> Dialect:
+    """What a decorator that asks for the dialect is told: PostgreSQL's, whose limits both engines have."""
+    return make_url("postgresql+fastapix5://").get_dialect()()
 
 
 def _binds(decorator: type[sqltypes.TypeDecorator[Any]]) -> bool:
@@ -230,10 +241,9 @@ def _domain(column_type: Any) -> Check | None:
 # The first that fits is taken, so what is special stands before what it specializes.
 MAKERS: tuple[tuple[Any, Callable[[Any], Check | None]], ...] = (
     (sqltypes.Enum, scalars.enum_check),
-    (pg.DOMAIN, _domain),
-    ((sqltypes.Interval, pg.INTERVAL), scalars.interval_check),
+    (sqltypes.Interval, scalars.interval_check),
     (sqltypes.TypeDecorator, _decorator),
-    ((sqltypes.Integer, pg.OID), scalars.integer_check),
+    (sqltypes.Integer, scalars.integer_check),
     (sqltypes.Float, scalars.float_check),
     (sqltypes.Numeric, scalars.numeric_check),
     (sqltypes.Boolean, scalars.boolean_check),
@@ -245,10 +255,17 @@ MAKERS: tuple[tuple[Any, Callable[[Any], Check | None]], ...] = (
     (sqltypes.Uuid, scalars.uuid_check),
     (sqltypes.JSON, _json),
     (sqltypes.ARRAY, _array),
-    (pg.HSTORE, _hstore),
-    (pg.BIT, scalars.bits_check),
-    ((pg.INET, pg.CIDR), _network),
-    (pg.ranges.AbstractSingleRange, _range),
-    (pg.ranges.AbstractMultiRange, _multirange),
+)
+
+# PostgreSQL's own.
+POSTGRESQL_MAKERS: tuple[tuple[tuple[str, ...], Callable[[Any], Check | None]], ...] = (
+    (("DOMAIN",), _domain),
+    (("INTERVAL",), scalars.interval_check),
+    (("OID",), scalars.integer_check),
+    (("HSTORE",), _hstore),
+    (("BIT",), scalars.bits_check),
+    (("INET", "CIDR"), _network),
+    (("AbstractSingleRange",), _range),
+    (("AbstractMultiRange",), _multirange),
     (EXTERNAL, lambda _: is_text),
 )

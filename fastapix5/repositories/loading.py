@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import inspect
 from sqlalchemy.orm import defer, joinedload, load_only, raiseload, selectinload
@@ -17,8 +16,7 @@ from fastapix5.repositories.policies import loaded_within
 from fastapix5.schemas import mapper_of
 
 
-@dataclass(frozen=True, slots=True)
-class Loading:
+class Loading(NamedTuple):
     """Which parts of objects are loaded.
 
     Attributes:
@@ -59,7 +57,7 @@ class Loading:
         for path in paths:
             _steps(model, path)
             refuse_many("select_related", model, path, path.split("__"))
-        return replace(self, joined=(*self.joined, *paths))
+        return self._replace(joined=(*self.joined, *paths))
 
     def fetch(self, model: type[Any], paths: Iterable[str]) -> Loading:
         """With further relations in a statement each.
@@ -70,7 +68,7 @@ class Loading:
         paths = tuple(paths)
         for path in paths:
             _steps(model, path)
-        return replace(self, fetched=(*self.fetched, *paths))
+        return self._replace(fetched=(*self.fetched, *paths))
 
     def options(self, model: type[Any]) -> list[Any]:
         """The loader options of a statement on ``model``."""

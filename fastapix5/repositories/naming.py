@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Column
-from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapper
 
+from fastapix5.db.dialects import loaded
 from fastapix5.exceptions import TypeViolation
 from fastapix5.repositories.lookups import UnknownPath
 from fastapix5.repositories.references import is_to_one, related_key
@@ -109,5 +109,7 @@ def _refuse(mapper: Mapper[Any], name: str) -> None:
     if name not in known:
         raise UnknownPath(name, name, mapper.class_.__name__, tuple(known))
     descriptor = mapper.all_orm_descriptors[name]
-    if name in mapper.column_attrs or (isinstance(descriptor, hybrid_property) and descriptor.fset is None):
+    if name in mapper.column_attrs or (
+        isinstance(descriptor, loaded("sqlalchemy.ext.hybrid", "hybrid_property")) and descriptor.fset is None
+    ):
         raise TypeError(f"{mapper.class_.__name__}.{name} is computed: it cannot be written.")

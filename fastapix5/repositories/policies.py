@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, and_, inspect, not_, or_, select
 from sqlalchemy.orm import RelationshipDirection, RelationshipProperty, aliased
@@ -27,8 +27,7 @@ RowPolicy = Callable[[Access], Condition | None]
 Granted = Callable[[Access], Scope | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Registered:
+class _Registered(NamedTuple):
     policy: RowPolicy
     source: Any
     of_repository: bool
@@ -101,7 +100,7 @@ def register_policy(
         _policies[model] = _Registered(policy, source, of_repository, requires_access)
     elif known.source == source:
         # A subclass may ask for more than the class whose policy it inherits.
-        _policies[model] = replace(known, requires_access=known.requires_access or requires_access)
+        _policies[model] = known._replace(requires_access=known.requires_access or requires_access)
     else:
         raise ImproperlyConfigured(
             where,

@@ -207,9 +207,6 @@ class Read:
         self._alike = [node for node in self.root.walk() if node is not self.root and _table(node) is _table(self.root)]
         self._extra = [self._place(self.entity, name, ()) for name in extra]
         self.targets = tuple(target for target, _ in self._joins)
-        self._returning = [
-            self._subquery(column, way) for column, way in zip(self._columns, self._through, strict=True)
-        ]
         self.has_many = any(node.many for node in self.root.walk())
 
     def _node(self, selection: Selection, entity: Any, through: tuple[tuple[Any, Any], ...]) -> Node:
@@ -241,7 +238,7 @@ class Read:
         place = self._places.get((entity, attribute))
         return self._add(entity, attribute, through) if place is None else place
 
-    def _subquery(self, column: Any, through: tuple[tuple[Any, Any], ...], reach: Reach = related_condition) -> Any:
+    def _subquery(self, column: Any, through: tuple[tuple[Any, Any], ...], reach: Reach) -> Any:
         """``column`` as an expression behind RETURNING: on the written table, or a scalar subquery behind it."""
         table = inspect(self.entity).mapper.local_table
         if not through:
@@ -271,7 +268,14 @@ class Read:
     def returning(self, reach: Reach = related_condition) -> list[Any]:
         """The expressions that a write returns to build the schema's instance."""
         if all(reach(target, join.property) is None for target, join in self._joins):
-            return self._returning
+            return self._unnarrowed
+        return self._subqueries(reach)
+
+    @cached_property
+    def _unnarrowed(self) -> list[Any]:
+        return self._subqueries(lambda *_: None)
+
+    def _subqueries(self, reach: Reach) -> list[Any]:
         pairs = zip(self._columns, self._through, strict=True)
         return [self._subquery(column, through, reach) for column, through in pairs]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, ColumnElement, Table, and_, inspect, select
@@ -16,8 +15,7 @@ from fastapix5.models import not_deleted
 from fastapix5.repositories.policies import policy_condition
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A foreign key of a model.
 
     Attributes:
@@ -31,8 +29,7 @@ class Reference:
     target: type[Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A row that a write refers to, by its key. Of a composite key that is written in part, the rest is the row's own.
 
     Attributes:

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import AnyUrl
 from sqlalchemy import types as sqltypes
-from sqlalchemy.dialects import postgresql as pg
 
+from fastapix5.db.dialects import is_postgresql
 from fastapix5.exceptions import LengthViolation, RangeViolation, TypeViolation
 from fastapix5.schemas.bounds import (
     LONGEST,
@@ -52,7 +52,7 @@ UNSUITABLE = (TypeError, ValueError, LookupError, AttributeError, ArithmeticErro
 
 def integer_check(column_type: Any) -> Check:
     """Integers within the column's range; of other numbers those that are whole."""
-    low, high = (0, OID_MAX) if isinstance(column_type, pg.OID) else integer_range(column_type)
+    low, high = (0, OID_MAX) if is_postgresql(column_type, "OID") else integer_range(column_type)
 
     def check(value: Any) -> Any:
         if type(value) is not int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, false
@@ -152,7 +151,7 @@ class Shaping(Description[M, R]):
         Raises:
             UnknownPath: A name is no column.
         """
-        return self.vary(loads=replace(self.loads, only=check_columns(self.model, names), deferred=()))
+        return self.vary(loads=self.loads._replace(only=check_columns(self.model, names), deferred=()))
 
     def defer(self, *names: str) -> Self:
         """Leave these columns out; they raise when touched.
@@ -161,7 +160,7 @@ class Shaping(Description[M, R]):
             UnknownPath: A name is no column.
         """
         deferred = (*self.loads.deferred, *check_columns(self.model, names))
-        return self.vary(loads=replace(self.loads, deferred=deferred))
+        return self.vary(loads=self.loads._replace(deferred=deferred))
 
     def loading(self, selection: Selection) -> Self:
         """Load the relations that a schema shows, so that its objects can be rendered without another statement."""

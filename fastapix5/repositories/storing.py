@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, inspect, null
@@ -19,8 +18,7 @@ from fastapix5.repositories.scalars import Check
 EXPRESSIONS = (ClauseElement, QueryableAttribute)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A column's check, and what an error says of it.
 
     Attributes:

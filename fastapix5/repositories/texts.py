@@ -16,7 +16,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-from fastapix5.db.sqlite import LOWER
+from fastapix5.db.preparing import LOWER
 from fastapix5.exceptions import InvalidPattern
 from fastapix5.repositories.kinds import Either, Kind, OnPostgreSQL, kind_of
 

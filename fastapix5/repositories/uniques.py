@@ -6,16 +6,16 @@ import datetime as dt
 import enum
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import CHAR, NCHAR, Column, Enum, Index, Integer, String, Table, UniqueConstraint
 from sqlalchemy import Date as SQLDate
 from sqlalchemy import DateTime as SQLDateTime
-from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.exc import UnmappedColumnError
 from sqlalchemy.types import Uuid
+
+from fastapix5.db.dialects import is_postgresql
 
 # Where a value that was written is returned as one that equals it.
 COMPARABLE: Final[tuple[tuple[type[Any], type[Any]], ...]] = (
@@ -28,8 +28,7 @@ COMPARABLE: Final[tuple[tuple[type[Any], type[Any]], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UniqueKey:
+class UniqueKey(NamedTuple):
     """Attributes whose values no two rows share.
 
     Attributes:
@@ -69,7 +68,7 @@ def _holds_for_all(index: Index) -> bool:
 def is_comparable(column: Any, value: Any) -> bool:
     """Whether a value equals what the database returns for it, so that a row is found again by it."""
     kind = column.type
-    if isinstance(kind, (CHAR, NCHAR, CITEXT)) or getattr(kind, "collation", None):
+    if isinstance(kind, (CHAR, NCHAR)) or is_postgresql(kind, "CITEXT") or getattr(kind, "collation", None):
         return False
     python = next((python for sql, python in COMPARABLE if isinstance(kind, sql)), None)
     if python is None or not (isinstance(value, python) if python is enum.Enum else type(value) is python):

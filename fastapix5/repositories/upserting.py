@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import inspect
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
+from fastapix5.db.dialects import loaded
 from fastapix5.db.errors import translated
 from fastapix5.exceptions import UniqueViolation
 from fastapix5.repositories.conflicts import Conflict, updating
@@ -25,7 +25,8 @@ from fastapix5.repositories.writes import upserts_directly
 
 M = TypeVar("M")
 
-INSERTS: Mapping[str, Callable[[Any], Any]] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+# The databases that have it.
+DATABASES = frozenset({"postgresql", "sqlite"})
 
 
 async def upsert(queryset: Reading[M, Any], values: Mapping[str, Any], unique_fields: Sequence[str]) -> M:
@@ -57,7 +58,7 @@ async def insert_or(
     """
     mapper, rows = writer.mapper, all_rows(queryset)
     connection = await writer.session.connection(bind_arguments={"mapper": mapper})
-    insert = INSERTS.get(connection.dialect.name)
+    insert = _insert_of(connection.dialect.name)
     # SQLite has no INSERT ... DEFAULT VALUES ON CONFLICT.
     flushed = any(not found.data or found.brings_others(mapper) for found in given)
     if insert is None or flushed or not upserts_directly(mapper):
@@ -70,6 +71,11 @@ async def insert_or(
             _adopt(writer, found.instance, keys[found.index])
     objects = await objects_by_key(rows, distinct)
     return [objects[keys[found.index]] for found in given if found.index in keys]
+
+
+def _insert_of(database: str) -> Callable[[Any], Any] | None:
+    """The INSERT of a database that knows ON CONFLICT; its dialect is loaded, since there is a connection."""
+    return loaded(f"sqlalchemy.dialects.{database}", "insert")[0] if database in DATABASES else None
 
 
 def _adopt(writer: Writer[Any], instance: Any, key: tuple[Any, ...]) -> None:

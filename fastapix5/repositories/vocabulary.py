@@ -9,8 +9,7 @@ from __future__ import annotations
 import enum
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, ColumnElement, Date, Integer, Time
 from sqlalchemy.types import TypeEngine
@@ -59,8 +58,7 @@ class Operand(enum.Enum):
                 return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(NamedTuple):
     """One way to compare a column.
 
     Attributes:
@@ -106,8 +104,7 @@ class Lookup:
             raise ValueError(f'"{self.name}" takes {problem}, not {value!r}.')
 
 
-@dataclass(frozen=True, slots=True)
-class Transform:
+class Transform(NamedTuple):
     """Another value made of a column, such as the year of a date.
 
     Attributes:
@@ -159,7 +156,7 @@ def _table(*lookups: Lookup) -> dict[str, Lookup]:
     for lookup in lookups:
         first = found.setdefault(lookup.name, lookup)
         if first is not lookup:
-            found[lookup.name] = replace(first, others=(*first.others, lookup))
+            found[lookup.name] = first._replace(others=(*first.others, lookup))
     return found
 
 
@@ -173,7 +170,7 @@ _DOCUMENTS = "looks into arrays and JSON, which {} cannot"
 
 LOOKUPS: dict[str, Lookup] = _table(
     _value("exact", comparisons.exact, _is_none),
-    replace(_text("iexact", texts.iexact), meets_null=_is_none, takes_none=True),
+    _text("iexact", texts.iexact)._replace(meets_null=_is_none, takes_none=True),
     _value("ne", comparisons.differs, _is_not_none),
     _value("gt", operator.gt),
     _value("gte", operator.ge),

@@ -6,8 +6,7 @@ import datetime as dt
 import decimal
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen
 from pydantic import (
@@ -57,8 +56,7 @@ _ISO_TIME = re.compile(r"\d{2}:\d{2}")
 _ISO_DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}")
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """A pattern that OpenAPI shows of a value that is no text to pydantic."""
 
     pattern: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.fields import FieldInfo
@@ -15,8 +14,7 @@ from fastapix5.exceptions import ImproperlyConfigured, did_you_mean
 from fastapix5.schemas.bounds import strip_optional
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaField:
+class SchemaField(NamedTuple):
     """One field of a schema and the attribute of the model that it stands for."""
 
     name: str

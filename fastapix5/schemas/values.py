@@ -12,23 +12,26 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Strict, TypeAdapter, ValidationError
 from sqlalchemy import types as sqltypes
-from sqlalchemy.dialects import postgresql as pg
 
+from fastapix5.db.dialects import POSTGRESQL, is_postgresql, loaded
 from fastapix5.schemas.bounds import python_type
 
-TEXTS = (pg.MACADDR, pg.MACADDR8, pg.MONEY, pg.REGCLASS, pg.REGCONFIG, pg.TSQUERY, pg.TSVECTOR, pg.JSONPATH)
+TEXTS = ("MACADDR", "MACADDR8", "MONEY", "REGCLASS", "REGCONFIG", "TSQUERY", "TSVECTOR", "JSONPATH")
 
 # The types that SQLAlchemy does not tell of, and those that are another one now and then.
 READ_AS: tuple[tuple[Any, Any], ...] = (
     (sqltypes.JSON, Any),
-    (pg.DOMAIN, lambda domain: value_type(domain.data_type)),
-    (TEXTS, str),
-    (pg.OID, int),
-    (pg.HSTORE, dict),
-    (pg.ranges.AbstractSingleRange, pg.Range),
     # SQLite gives whole numbers back as integers.
     (sqltypes.Numeric, lambda numeric: decimal.Decimal if numeric.asdecimal else Any),
     (sqltypes.ARRAY, lambda array: tuple if array.as_tuple else list),
+)
+# PostgreSQL's own.
+POSTGRESQL_READ_AS: tuple[tuple[tuple[str, ...], Any], ...] = (
+    (("DOMAIN",), lambda domain: value_type(domain.data_type)),
+    (TEXTS, str),
+    (("OID",), int),
+    (("HSTORE",), dict),
+    (("AbstractSingleRange",), lambda _: loaded(POSTGRESQL, "Range")[0]),
 )
 
 _DAY = dt.datetime(2020, 1, 31, 9, 30, tzinfo=dt.UTC)
@@ -46,7 +49,6 @@ EXAMPLES: Mapping[Any, tuple[Any, ...]] = {
     dt.time: (_DAY.time(), _DAY.timetz()),
     dt.timedelta: (dt.timedelta(seconds=1), dt.timedelta(days=1)),
     uuid.UUID: (uuid.UUID(int=7),),
-    pg.Range: (pg.Range(1, 2), pg.Range(empty=True)),
     dict: ({},),
     list: ([], [1], ["a"]),
     tuple: ((), (1,), ("a",)),
@@ -76,9 +78,11 @@ def value_type(column_type: sqltypes.TypeEngine[Any]) -> Any:
 
 
 def _value_type(column_type: Any) -> Any:
-    for kinds, read_as in READ_AS:
-        if isinstance(column_type, kinds):
-            return read_as if isinstance(read_as, type) or read_as is Any else read_as(column_type)
+    fits = [read_as for kind, read_as in READ_AS if isinstance(column_type, kind)]
+    fits += [read_as for names, read_as in POSTGRESQL_READ_AS if is_postgresql(column_type, *names)]
+    if fits:
+        read_as = fits[0]
+        return read_as if isinstance(read_as, type) or read_as is Any else read_as(column_type)
     if isinstance(column_type, sqltypes.TypeDecorator) and not _reads(type(column_type)):
         return value_type(column_type.impl_instance)
     return python_type(column_type)
@@ -93,13 +97,16 @@ def _reads(decorator: type[sqltypes.TypeDecorator[Any]]) -> bool:
 
 def examples_of(column_type: sqltypes.TypeEngine[Any]) -> tuple[Any, ...]:
     """Values as a column of this type may give them; none where they may be anything."""
-    if isinstance(column_type, pg.INET):
+    if is_postgresql(column_type, "INET"):
         return ADDRESSES
-    if isinstance(column_type, pg.CIDR):
+    if is_postgresql(column_type, "CIDR"):
         return NETWORKS
-    if isinstance(column_type, pg.ranges.AbstractMultiRange):
-        return (pg.ranges.MultiRange([pg.Range(1, 2)]),)
+    if is_postgresql(column_type, "AbstractMultiRange"):
+        some_range, multirange = loaded(POSTGRESQL, "Range", "MultiRange")
+        return (multirange([some_range(1, 2)]),)
     found = value_type(column_type)
+    if found in loaded(POSTGRESQL, "Range"):
+        return found(1, 2), found(empty=True)
     if isinstance(found, type) and issubclass(found, enum.Enum):
         return tuple(found)
     return EXAMPLES.get(found, ())

@@ -1,17 +1,16 @@
 """What many viewsets cost: ``python -m tests.benchmarks.routing [number ...]``.
 
 Requests go through the application in this process, to an action that does nothing, so that routing is as large a part
-as it can be. Contenders take turns; the figures are medians of the rounds. The imports are measured in processes of
-their own, in turn as well. All figures are processor time: nothing here waits, and neighbours count less.
+as it can be. Contenders take turns; the figures are medians of the rounds. All figures are processor time: nothing here
+waits, and neighbours count less.
 """
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
@@ -28,13 +27,6 @@ from tests.declaration.library import BookViewSet
 
 NUMBERS = (1, 100, 1000)
 ROUNDS, REQUESTS = 40, 50
-IMPORTS = 15
-
-BASE = "import fastapi, sqlalchemy.ext.asyncio"
-OURS = {
-    "import fastapix5": "import fastapix5",
-    "... and what a viewset needs": "from fastapix5 import ModelViewSet, Router, setup",
-}
 
 
 class LibraryViewSet(BookViewSet):
@@ -148,25 +140,5 @@ def print_starts(numbers: list[int]) -> list[tuple[str, FastAPI, str]]:
     return asked
 
 
-def import_time(code: str) -> float:
-    """How many seconds of processor time a new process needs to import something."""
-    timing = f"import time; start = time.process_time(); {code}; print(time.process_time() - start)"
-    done = subprocess.run([sys.executable, "-c", timing], capture_output=True, text=True, check=True)
-    return float(done.stdout)
-
-
-def print_imports(codes: Mapping[str, str]) -> None:
-    """Compare imports."""
-    times: dict[str, list[float]] = {name: [] for name in codes}
-    for _ in range(IMPORTS):
-        for name, code in codes.items():
-            times[name].append(import_time(code))
-    base = median(times[BASE])
-    show("\n| import | milliseconds | against the first |\n|---|---|---|")
-    for name, found in times.items():
-        show(f"| `{name}` | {median(found) * 1000:.0f} | {median(found) / base:.2f} |")
-
-
 if __name__ == "__main__":
     print_rates(print_starts([int(number) for number in sys.argv[1:]] or list(NUMBERS)))
-    print_imports({BASE: BASE, **OURS})
