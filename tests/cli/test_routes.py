@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +18,7 @@ from fastapix5.actions import METHODS
 from fastapix5.cli.routes import Method
 from fastapix5.db import dispose_engines
 from fastapix5.db.engines import get_engine
+from fastapix5.repositories.policies import forget_policies
 from fastapix5.settings import override_settings
 from tests.cli.running import COMMAND, invoked, listed, run, terminal
 
@@ -25,6 +27,16 @@ EXAMPLE = "example_project.app:app"
 
 
 URL = "sqlite+aiosqlite:///nowhere/at/all.db"
+
+
+@pytest.fixture(autouse=True)
+def _declare_anew() -> Iterator[None]:
+    """Other tests of the process may have forgotten the row policies that the applications declared."""
+    forget_policies()
+    sys.modules.pop("tests.cli.library", None)
+    yield
+    forget_policies()
+    sys.modules.pop("tests.cli.library", None)
 
 
 @pytest.fixture(autouse=True)
