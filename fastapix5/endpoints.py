@@ -175,7 +175,7 @@ NO_DEPENDENCIES = SolvedDependencies({})
 
 
 async def with_handlers(app: ASGIApp, request: Request, send: Send, plan: RoutePlan | None) -> None:
-    """Run ``app`` as ``with_problems`` does, where it does not ask the application's handlers itself, as FastAPI's do.
+    """Run ``app`` behind the exception handlers of the application, then ``with_problems``: for what FastAPI has not wrapped.
 
     Args:
         app: What answers the request.

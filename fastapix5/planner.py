@@ -273,7 +273,7 @@ class Planner:
         answer = self._answer(read, pagination, many=standard.action is Action.LIST)
         adapter = TypeAdapter(answer)
         lists = standard.action is Action.LIST and not (self._overrides("list") or self._overrides("paginate_queryset"))
-        makes_instances = read.selection.has_rules or (pagination is not None and pagination.looks_at_rows)
+        makes_instances = read.selection.needs_validation or (pagination is not None and pagination.looks_at_rows)
         mappings = (
             mapping_serializer(adapter, answer, read.selection.schemas) if lists and not makes_instances else None
         )

@@ -139,7 +139,7 @@ def _make(alias: str) -> Database:
     try:
         url, options = _read(value)
         return _complete(_create(url, options), is_ours=True)
-    except (ArgumentError, NoSuchModuleError, TypeError, ValueError) as error:
+    except (ArgumentError, ImportError, NoSuchModuleError, TypeError, ValueError) as error:
         what = f"The value does not describe a database: {error}"
         raise ImproperlyConfigured(where, what, "Write a URL like postgresql+asyncpg://user@host/name.") from error
 

@@ -20,6 +20,7 @@ from fastapix5.repositories.shapes import (
     Term,
     bound_slot,
     made,
+    opaque,
     parameters_of,
     shapes_of,
     values_of,
@@ -29,43 +30,48 @@ from fastapix5.repositories.writes import delete_statement, insert_statement, up
 
 
 def rows_term(rows: Description[Any, Any], read: Read) -> Term[Select[Any]]:
-    """The SELECT of what ``read`` shows of some rows.
+    """The SELECT of what ``read`` shows of some rows."""
 
-    Raises:
-        Shapeless: It cannot be taken apart.
-    """
-    shape, terms, related = shape_of(rows), terms_of(rows), read.terms()
+    def whole() -> Select[Any]:
+        return read.statement(rows.statement()).execution_options(**rows.options)
+
+    try:
+        shape, terms, related = shape_of(rows), terms_of(rows), read.terms()
+        shapes = ("rows", read, shape, shapes_of(related), shapes_of(terms))
+    except Shapeless:
+        return opaque(whole)
 
     def make(slots: Slots | None) -> Select[Any]:
         if slots is None:
-            return read.statement(rows.statement())
+            return whole()
         own = sum(len(term.values) for term in related)
         said = dict(zip(read.targets, made(related, slots), strict=False))
         return read.statement(selected(rows, terms, slots[own:]), reach_of(said))
 
     values = (*values_of(related), *values_of(terms), *bounds_of(rows))
-    shapes = ("rows", read, shape, shapes_of(related), shapes_of(terms))
     return Term(shapes, values, make, parameters_of((*related, *terms)))
 
 
 def count_term(rows: Description[Any, Any], facts: Sequence[Fact]) -> Term[Select[Any]]:
-    """The SELECT of the number of rows, and of whether each of ``facts`` holds.
+    """The SELECT of the number of rows, and of whether each of ``facts`` holds."""
 
-    Raises:
-        Shapeless: It cannot be taken apart.
-    """
+    def whole() -> Select[Any]:
+        return number_statement(rows, made(facts, None)).execution_options(**rows.options)
+
+    unordered = rows.unordered()
+    try:
+        shapes = ("count", shape_of(unordered), shapes_of(facts), shapes_of(terms := terms_of(unordered)))
+    except Shapeless:
+        return opaque(whole)
     if rows.is_sliced:
-        raise Shapeless
-    rows = rows.unordered()
-    shape, terms = shape_of(rows), terms_of(rows)
+        return opaque(whole)
 
     def make(slots: Slots | None) -> Select[Any]:
         if slots is None:
-            return number_statement(rows, made(facts, None))
+            return whole()
         own = sum(len(term.values) for term in facts)
-        return number_statement(bare(rows, made(terms, slots[own:])), made(facts, slots))
+        return number_statement(bare(unordered, made(terms, slots[own:])), made(facts, slots))
 
-    shapes = ("count", shape, shapes_of(facts), shapes_of(terms))
     return Term(shapes, (*values_of(facts), *values_of(terms)), make, parameters_of((*facts, *terms)))
 
 
@@ -150,7 +156,7 @@ def _related(read: Read) -> tuple[Term[Any], ...]:
     try:
         return read.terms()
     except Shapeless:
-        return (Term(OPAQUE, (), lambda _: None),)
+        return (opaque(lambda: None),)
 
 
 def _shape(verb: str, what: Hashable, terms: Sequence[Term[Any]], columns: Hashable = ()) -> Hashable:

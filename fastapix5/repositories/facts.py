@@ -74,7 +74,7 @@ def facts_of(rows: Description[Any, Any]) -> tuple[Fact, ...]:
 
 
 def exists_fact(rows: Description[Any, Any]) -> Fact:
-    """That there are such rows, taken apart as far as it can be; who asks is settled here."""
+    """That there are such rows, taken apart as far as it can be. The caller's policies are asked now, not when the SQL is made."""
     if rows.is_sliced:
         return fact_of(rows.exists_clause())
     try:

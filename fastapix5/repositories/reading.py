@@ -14,14 +14,14 @@ from fastapix5.db.sessions import execute, get_session
 from fastapix5.db.streams import Rows
 from fastapix5.db.transactions import in_atomic
 from fastapix5.exceptions import DoesNotExist, ImproperlyConfigured, MultipleObjectsReturned, TransactionRequired
-from fastapix5.repositories.compiled import count_term, number_statement, rows_term
+from fastapix5.repositories.compiled import count_term, rows_term
 from fastapix5.repositories.conditions import Condition, Q
 from fastapix5.repositories.description import Kind, M, R
 from fastapix5.repositories.explaining import explain
 from fastapix5.repositories.expressions import Aggregate, Expression, named_aggregates
 from fastapix5.repositories.loading import Loading
 from fastapix5.repositories.reads import Read, list_adapter, loader_options, read_of
-from fastapix5.repositories.shapes import Fact, Shapeless, fact_of, made
+from fastapix5.repositories.shapes import Fact, fact_of
 from fastapix5.repositories.shaping import Shaping
 from fastapix5.repositories.templates import ask
 from fastapix5.repositories.unflushed import unflushed_kept
@@ -170,14 +170,8 @@ class Reading(Shaping[M, R]):
 
     async def count_with(self, *facts: Fact | ColumnElement[bool]) -> tuple[int, tuple[bool, ...]]:
         """The exact number of rows and whether each of ``facts`` holds, in one statement."""
-        terms = tuple(map(fact_of, facts))
-        try:
-            statement = count_term(self, terms)
-        except Shapeless:
-            rows = await self._execute(number_statement(self, made(terms, None)))
-        else:
-            with translated(self.mapper):
-                rows = await ask(self.alias, statement)
+        with translated(self.mapper):
+            rows = await ask(self.alias, count_term(self, tuple(map(fact_of, facts))))
         return rows[0][0], tuple(bool(fact) for fact in rows[0][1:])
 
     async def exists(self) -> bool:
@@ -217,11 +211,10 @@ class Reading(Shaping[M, R]):
 
     async def _shown_by(self, read: Read) -> Sequence[Any]:
         """The rows that ``read`` makes instances of."""
-        try:
-            statement = rows_term(self, read)
-        except Shapeless:
-            return await self._execute(read.statement(self._schema_statement()))
-        return await ask(self.alias, statement)
+        if not self.shows_objects:
+            raise TypeError("A schema shows the model's own rows: it cannot follow values().")
+        self._check()
+        return await ask(self.alias, rows_term(self, read))
 
     async def as_json(self, schema: type[BaseModel]) -> bytes:
         """Every row as ``schema`` shows it, as a JSON array in UTF-8; names are the schema's aliases.
@@ -270,12 +263,6 @@ class Reading(Shaping[M, R]):
         shown = [option for selection in self.selections for option in loader_options(selection)]
         statement = self.objects_statement().options(*shown, *options)
         return statement.execution_options(populate_existing=not (self.loads.partial or self.loads.returns(self.model)))
-
-    def _schema_statement(self) -> Select[Any]:
-        if not self.shows_objects:
-            raise TypeError("A schema shows the model's own rows: it cannot follow values().")
-        self._check()
-        return self.statement()
 
     def _select_values(self) -> Select[Any]:
         self._check()

@@ -20,11 +20,20 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import replacement_traverse
 
-from fastapix5.db.sessions import execute
 from fastapix5.repositories.comparisons import one_of
 from fastapix5.repositories.paths import Reach
 from fastapix5.repositories.policies import has_policies, loaded_within, reach_of, related_condition, related_term
-from fastapix5.repositories.shapes import Shapeless, Slot, Slots, Term, made, parameters_of, shapes_of, values_of
+from fastapix5.repositories.shapes import (
+    Shapeless,
+    Slot,
+    Slots,
+    Term,
+    made,
+    opaque,
+    parameters_of,
+    shapes_of,
+    values_of,
+)
 from fastapix5.repositories.templates import ask
 from fastapix5.repositories.writes import key_in
 from fastapix5.schemas import Selection, key_of, select_for
@@ -61,26 +70,20 @@ class Many:
         owner_of = itemgetter(*range(-width, 0))
         step = max(1, KEYS_PER_STATEMENT // width)
         for start in range(0, len(keys), step):
-            rows = await self._ask(using, keys[start : start + step])
+            rows = await ask(using, self._term(keys[start : start + step]))
             for row, shown in zip(rows, await show(self.read, using, rows), strict=True):
                 found.setdefault(owner_of(row), []).append(shown)
         return found
 
-    async def _ask(self, using: str, keys: Sequence[Any]) -> Sequence[Any]:
-        try:
-            return await ask(using, self._term(keys))
-        except Shapeless:
-            return (await execute(using, self._statement(keys))).all()
-
     def _term(self, keys: Sequence[Any]) -> Term[Select[Any]]:
-        """The SELECT, taken apart: any number of keys is one value.
-
-        Raises:
-            Shapeless: The key has several columns, or a row policy has no shape.
-        """
+        """The SELECT, taken apart: any number of keys is one value, unless the key has several columns."""
+        try:
+            terms = (related_term(self.read.entity), *self.read.terms()) if has_policies() else ()
+            shape = (self, shapes_of(terms))
+        except Shapeless:
+            return opaque(lambda: self._statement(keys))
         if len(self.owner_key) > 1:
-            raise Shapeless
-        terms = (related_term(self.read.entity), *self.read.terms()) if has_policies() else ()
+            return opaque(lambda: self._statement(keys))
 
         def make(slots: Slots | None) -> Select[Any]:
             if slots is None:
@@ -88,8 +91,7 @@ class Many:
             said = zip((self.read.entity, *self.read.targets), made(terms, slots), strict=False)
             return self._select(one_of(self.owner_key[0], Slot(slots[-1])), reach_of(dict(said)))
 
-        values = (*values_of(terms), keys)
-        return Term((self, shapes_of(terms)), values, make, parameters_of(terms))
+        return Term(shape, (*values_of(terms), keys), make, parameters_of(terms))
 
     def _statement(self, keys: Sequence[Any]) -> Select[Any]:
         parts = keys if len(self.owner_key) > 1 else [(key,) for key in keys]

@@ -86,7 +86,7 @@ class Term(Generic[T]):
     """A condition, or a statement, taken apart.
 
     Attributes:
-        shape: What decides the SQL.
+        shape: What decides the SQL; OPAQUE where that cannot be told.
         values: What it binds.
         make: Makes the SQL for the places at which a statement has those values; for None, with the values themselves.
         parameters: Those of SQL that was given: none of them may stand in a statement that is kept.
@@ -101,8 +101,13 @@ class Term(Generic[T]):
 Fact = Term[ColumnElement[bool]]
 
 
-# The shape of what has none, but may stand in statements that are not kept.
+# The shape of a term that has none: its statement may run, and must not be kept.
 OPAQUE = object()
+
+
+def opaque(make: Callable[[], T]) -> Term[T]:
+    """A term without a shape."""
+    return Term(OPAQUE, (), lambda _: make())
 
 
 def shapes_of(terms: Iterable[Term[Any]]) -> tuple[Hashable, ...]:
@@ -124,7 +129,7 @@ def fact_of(condition: ColumnElement[bool] | Fact) -> Fact:
     try:
         return expression_term(condition)
     except Shapeless:
-        return Term(OPAQUE, (), lambda _: condition)
+        return opaque(lambda: condition)
 
 
 def values_of(terms: Iterable[Term[Any]]) -> tuple[Any, ...]:

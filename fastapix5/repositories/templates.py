@@ -8,6 +8,7 @@ each time: to the same rows.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -23,6 +24,8 @@ from fastapix5.repositories.shapes import OPAQUE, Slot, Term, TextSlot
 from fastapix5.settings import settings
 
 T = TypeVar("T")
+
+logger = logging.getLogger("fastapix5.db")
 
 Processor = Callable[[Any], Any]
 
@@ -89,13 +92,15 @@ async def ask(using: str, statement: Term[Any], *, writes: bool = False) -> Sequ
         parameters = _parameters(template, statement.values)
         if parameters is not None:
             return template.rows(await direct.run(database, template.text, parameters, writes=writes))
-    result: Any = await execute(using, statement.make(None))
-    # Behind what the ORM makes of it.
+    # SQLAlchemy need not keep what the template will stand for: it takes ten times the room.
+    options = {"compiled_cache": None} if template is None else {}
+    result: Any = await execute(using, statement.make(None), execution_options=options)
+    # The ORM wraps the cursor's result; the driver's types are in the raw one.
     description = getattr(result, "raw", result).context.cursor.description
     rows = result.all()
     if template is None:
-        made = _compile(statement, database.engine.dialect, [column[1] for column in description or ()])
-        templates[statement.shape] = made or UNKEPT
+        types = [column[1] for column in description or ()]
+        templates[statement.shape] = _try_to_compile(statement, database.engine.dialect, types) or UNKEPT
     return rows
 
 
@@ -122,6 +127,15 @@ def _parameters(template: Template, values: Sequence[Any]) -> list[Any] | None:
     try:
         return template.parameters(values)
     except Exception:  # noqa: BLE001 (SQLAlchemy says in its own words what is wrong with a value)
+        return None
+
+
+def _try_to_compile(statement: Term[Any], dialect: Dialect, types: Sequence[Any]) -> Template | None:
+    """``_compile`` for a statement that has run: whatever fails here must not fail what it did."""
+    try:
+        return _compile(statement, dialect, types)
+    except Exception:
+        logger.exception("A statement is not kept, since it could not be compiled with places for its values.")
         return None
 
 

@@ -109,7 +109,7 @@ class Selection:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Every field."""
+        """The names of all fields, in the order of the schema."""
         return tuple(self.schema.model_fields)
 
     @cached_property
@@ -151,9 +151,9 @@ class Selection:
         return frozenset({self.schema}).union(*(relation.selection.schemas for relation in self.relations))
 
     @cached_property
-    def has_rules(self) -> bool:
+    def needs_validation(self) -> bool:
         """Whether an instance of this schema, or of one that it nests, is more than the values of its fields."""
-        return self.validates or any(relation.selection.has_rules for relation in self.relations)
+        return self.validates or any(relation.selection.needs_validation for relation in self.relations)
 
     def arrange(self, values: dict[str, Any]) -> dict[str, Any]:
         """``values`` in the order of the fields."""
