@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.util.concurrency import await_, in_greenlet
 from sqlalchemy.util.queue import Empty
 
 # What connecting may always take: a server that lives needs less.
@@ -22,6 +24,9 @@ class Pool(AsyncAdaptedQueuePool):
     or ``wait`` lends, ``give_back`` must follow. Nobody is told of these by events; ``watcher`` says who would be.
     """
 
+    # How many callers wait for a connection, or connect.
+    _waiting = 0
+
     @property
     def watcher(self) -> str:
         """What is to be done whenever a connection is lent or given back, or the empty string."""
@@ -34,6 +39,9 @@ class Pool(AsyncAdaptedQueuePool):
 
     def take(self) -> ConnectionPoolEntry | None:
         """Lend a connection that is idle and in order, or None: then ``wait`` for one."""
+        if self._waiting:
+            # What is given back is theirs.
+            return None
         try:
             entry: Any = self._pool.get_nowait()
         except Empty:
@@ -62,8 +70,15 @@ class Pool(AsyncAdaptedQueuePool):
         self._do_return_conn(entry)
 
     def _do_get(self) -> ConnectionPoolEntry:
-        """Lend an entry; where the server has hung up, it connects anew."""
-        entry = super()._do_get()
+        """Lend an entry, in the order in which callers came; where the server has hung up, it connects anew."""
+        if self._waiting and in_greenlet():
+            # Who was woken for a connection runs before who has just come, and would find it idle.
+            await_(asyncio.sleep(0))
+        self._waiting += 1
+        try:
+            entry = super()._do_get()
+        finally:
+            self._waiting -= 1
         if entry.dbapi_connection is not None and is_closed(entry.dbapi_connection):
             entry.invalidate()
         return entry

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.benchmarks.contenders.common import MANY
 from tests.benchmarks.works import WORKS, Request
 
 PACKAGE = "tests.benchmarks.contenders"
 EVERY = tuple(work.name for work in WORKS)
+WRITES = frozenset(work.name for work in WORKS if work.writes)
 
 Spell = Callable[[Request], Request]
 Normalise = Callable[[Any], Any]
@@ -71,6 +73,11 @@ class Contender:
         options = ["--port", str(port), "--workers", "1", "--no-access-log", "--log-level", "warning"]
         return [sys.executable, "-m", "uvicorn", "--factory", f"{target}:{self.factory}", *options]
 
+    @property
+    def writes(self) -> bool:
+        """Whether it takes part in everything that changes rows, so that those it leaves can be compared."""
+        return set(self.works) >= WRITES
+
     def status(self, status: int) -> int:
         """Its own word for a status."""
         return self.statuses.get(status, status)
@@ -114,6 +121,11 @@ def drf_envelope(payload: Any) -> Any:
     return payload
 
 
+def last_spelling(request: Request) -> Request:
+    """The employees, as the last of many viewsets has them."""
+    return replace(request, path=request.path.replace("/employees", f"/employees{MANY}", 1))
+
+
 def restly_spelling(request: Request) -> Request:
     """Restly sorts by ``sort``."""
     return request.respell(ordering="sort")
@@ -151,6 +163,15 @@ CONTENDERS = (
         spell=restly_spelling,
         normalise=data_envelope,
         lacks=frozenset({"next", "previous"}),
+    ),
+    Contender("only", "fastapix5, an only viewset", "many", "only", works=("retrieve",)),
+    Contender(
+        "last",
+        f"fastapix5, the last of {MANY:,} viewsets",
+        "many",
+        "thousand",
+        works=("retrieve",),
+        spell=last_spelling,
     ),
     Contender("drf", "Django REST framework", "drf", normalise=drf_envelope, statuses={422: 400}, gunicorn=True),
 )

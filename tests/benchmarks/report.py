@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.chart import draw
+from tests.benchmarks.contenders.common import MANY
 from tests.benchmarks.figures import AIMS, SHORT, figure
 from tests.benchmarks.registry import BY_NAME, Contender
 from tests.benchmarks.running import FIRST_ANSWER, START, Results, Run
@@ -29,6 +31,9 @@ BUSY = 0.85
 WAITED = (
     f"* The server used less than {BUSY:.0%} of its core: it waited for the database, or other processes had the core."
 )
+
+# What the README shows: all of it is on the page.
+BRIEFLY = ("fastapix5", "fastapix5-token", "handwritten", "fastcrud", "drf", "limit")
 
 STARTS = ((START, "start of the process until the first answer, ms"), (FIRST_ANSWER, "the first request of these, ms"))
 PACKAGES = (
@@ -54,14 +59,36 @@ Rows = tuple[Cells, list[Cells]]
 
 
 def rates(run: Run) -> Rows:
-    """Answers a second."""
-    rows = [
-        [work.title, *(rate(run.results, work.name, contender) for contender in run.contenders)] for work in run.works
-    ]
+    """Answers a second, and how long a start takes."""
+    return table(run, run.contenders)
+
+
+def table(run: Run, contenders: Sequence[Contender]) -> Rows:
+    """The same for some contenders."""
+    rows = [[work.title, *(rate(run.results, work.name, contender) for contender in contenders)] for work in run.works]
     for what, title in STARTS:
-        found = (run.results.milliseconds(what, contender.name) for contender in run.contenders)
-        rows.append([title, *map(whole, found)])
-    return ["", *(contender.title for contender in run.contenders)], rows
+        rows.append([title, *(whole(run.results.milliseconds(what, contender.name)) for contender in contenders)])
+    return ["", *(contender.title for contender in contenders)], rows
+
+
+def briefly(run: Run) -> Rows:
+    """What the README shows: the rates of some contenders, and what the project is held against."""
+    head, rows = table(run, [contender for contender in run.contenders if contender.name in BRIEFLY])
+    against = ("handwritten", "limit")
+    for row, work in zip(rows, run.works, strict=False):
+        row.extend(times(run.results, work.name, other) for other in against)
+    for row in rows[len(run.works) :]:
+        row.extend("" for _ in against)
+    return [*head, *(f"against {SHORT[other]}" for other in against)], rows
+
+
+def in_words(run: Run) -> str:
+    """The figures that have no column in the README's table."""
+    token, last = times(run.results, "retrieve", "handwritten-token"), times(run.results, "retrieve", "only")
+    return (
+        f"Against the endpoints by hand that check a token and a permission too, retrieve is {token} times as fast; "
+        f"the last of {MANY:,} viewsets answers at {last} times the rate of an only one."
+    )
 
 
 def rate(results: Results, work: str, contender: Contender) -> str:
@@ -84,6 +111,12 @@ def ratios(run: Run) -> Rows:
     """How many times the rate of others fastapix5 has."""
     head = ["", *(f"against {SHORT.get(other) or BY_NAME[other].title}" for other in AIMS)]
     return head, [[work.title, *(ratio(run.results, work.name, other) for other in AIMS)] for work in run.works]
+
+
+def times(results: Results, work: str, against: str) -> str:
+    """A ratio of medians alone."""
+    found = results.ratio(work, figure(work, against).side, against)
+    return "" if found is None else f"{found:.2f}"
 
 
 def ratio(results: Results, work: str, against: str) -> str:
@@ -131,7 +164,6 @@ def print_report(run: Run) -> None:
 
 def write_report(run: Run, rounds: int, duration: float) -> None:
     """Write the page's results and the chart, and the README's where it has a place for them."""
-    ratio_table = markdown(*ratios(run))
     results = "\n\n".join(
         [
             circumstances(run, rounds, duration),
@@ -141,12 +173,13 @@ def write_report(run: Run, rounds: int, duration: float) -> None:
             "Microseconds of the server's processor for an answer, medians:",
             markdown(*costs(run)),
             "How many times the rate of others fastapix5 has (ratios of medians; in parentheses the range over the rounds):",
-            ratio_table,
+            markdown(*ratios(run)),
             "![How many times the rate of the endpoints written by hand](../benchmarks.svg)",
         ]
     )
     replace_between(PAGE, results)
-    replace_between(README, f"{circumstances(run, rounds, duration)}\n\n{ratio_table}")
+    brief = [circumstances(run, rounds, duration), markdown(*briefly(run)), f"\\{WAITED}", in_words(run)]
+    replace_between(README, "\n\n".join(brief))
     CHART.write_text(draw(run))
 
 

@@ -608,3 +608,26 @@ async def get_session_and_ask() -> None:
 
 async def add_one() -> None:
     await add_in_scope("b")
+
+
+async def test_who_came_first_is_served_first() -> None:
+    """A connection that is given back is for whoever waits for it, and not for a caller who has just come."""
+    await dispose_engines()
+    served: list[int] = []
+    later: list[asyncio.Task[None]] = []
+
+    async def ask(number: int) -> None:
+        async with session_scope():
+            await direct("SELECT 1")
+        served.append(number)
+        if number < 30:
+            # As those whom a server has served ask again, at once.
+            later.append(asyncio.create_task(ask(number + 5)))
+
+    with override_settings(POOL_SIZE=1, POOL_TIMEOUT=5):
+        await labels()
+        await asyncio.gather(*(ask(number) for number in range(5)))
+        while pending := [task for task in later if not task.done()]:
+            await asyncio.gather(*pending)
+    await dispose_engines()
+    assert served == list(range(35))

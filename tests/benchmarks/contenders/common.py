@@ -10,6 +10,9 @@ POOL_SIZE = 10
 # Published with the benchmark: it proves nothing, and checking it costs what checking a secret one costs.
 SECRET_KEY = "benchmark-key-that-everybody-can-read-0123456789"
 
+# How many viewsets are many.
+MANY = 1000
+
 READ, WRITE = "employees.read", "employees.write"
 
 
