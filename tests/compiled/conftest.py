@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fastapix5 import override_settings
 from fastapix5.db import direct, get_engine, session_scope
 from fastapix5.repositories import forget_policies
 from tests.compiled.ways import Runs
@@ -26,8 +27,15 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     return found
 
 
+@pytest.fixture(autouse=True)
+def patient() -> Iterator[None]:
+    """A hundred tasks on a busy machine may wait long for one of ten connections, and these for their server."""
+    with override_settings(POOL_TIMEOUT=30, STATEMENT_TIMEOUT=30, CONNECT_TIMEOUT=30, LOCK_TIMEOUT=30):
+        yield
+
+
 @pytest.fixture
-async def library(database: str) -> str:
+async def library(patient: None, database: str) -> str:
     """The default database, with the tables and rows of ``tests.repositories.models``."""
     async with get_engine().begin() as connection:
         await connection.run_sync(fill)

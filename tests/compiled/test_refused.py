@@ -37,8 +37,8 @@ class Folded(Comparator[str]):
 
     __hash__ = Comparator.__hash__
 
-    def __eq__(self, other: Any) -> Any:
-        return func.lower(self.__clause_element__()) == other.lower()
+    def __eq__(self, other: object) -> Any:
+        return func.lower(self.__clause_element__()) == str(other).lower()
 
     def in_(self, other: Any) -> Any:
         return func.lower(self.__clause_element__()).in_([item.lower() for item in other])
