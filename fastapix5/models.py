@@ -154,6 +154,11 @@ def _time_of_statement(context: DefaultExecutionContext) -> dt.datetime:
     return time
 
 
+# Marks a default that takes whatever object stands for the execution of its statement.
+ANY_CONTEXT = "fastapix5_any_context"
+setattr(_time_of_statement, ANY_CONTEXT, True)
+
+
 class UUIDModel(Model):
     """A model whose primary key ``id`` is a random UUID (version 4), made here and not by the database."""
 

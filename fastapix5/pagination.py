@@ -137,6 +137,19 @@ class BasePagination:
             raise ImproperlyConfigured(place, f"{value!r} is no number of rows.", "Write a whole number from 1 up.")
         return int(value)
 
+    @property
+    def hands_on(self) -> bool:
+        """Whether neither ``paginate`` nor the page looks at the rows, as ``looks_at_rows`` says.
+
+        What a class says of that holds for the methods that it, or a class above it, has.
+        """
+        order = type(self).__mro__
+        said, *methods = (
+            next(place for place, owner in enumerate(order) if name in vars(owner))
+            for name in ("looks_at_rows", "paginate", "get_page_schema")
+        )
+        return not self.looks_at_rows and said <= min(methods)
+
     def get_parameters(self) -> Sequence[Parameter]:
         """Return the query parameters that choose a page."""
         return ()
@@ -165,11 +178,6 @@ class CountedPagination(BasePagination):
     """What page number and limit with offset share: an exact count, and links to both neighbours."""
 
     looks_at_rows = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "paginate" in cls.__dict__ and "looks_at_rows" not in cls.__dict__:
-            cls.looks_at_rows = True
 
     def params(self, query: dict[str, Any]) -> Any:
         """The fastapi-pagination parameters of this request."""

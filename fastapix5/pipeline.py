@@ -16,9 +16,10 @@ from fastapix5.actions import Action
 from fastapix5.ancestors import resolve_ancestors
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.concurrency import call, is_pending
+from fastapix5.db.direct import stands_alone
 from fastapix5.db.retries import run_unit
 from fastapix5.db.sessions import session_scope
-from fastapix5.db.transactions import atomic, in_atomic
+from fastapix5.db.transactions import atomic
 from fastapix5.exceptions import CredentialsError, FieldError, SerializationFailure, ValidationFailed
 from fastapix5.handlers import Body, denied, find
 from fastapix5.lists import Mapped
@@ -105,7 +106,7 @@ async def answer(inclusion: Inclusion[S], request: Request) -> Response:
             attempts = Attempts(inclusion, request, (*views, view), solved, raw)
             if plan.safe:
                 response = await attempts.make()
-            elif plan.compiled and plan.around is None and not inclusion.waits and not in_atomic(plan.using):
+            elif plan.compiled and plan.around is None and not inclusion.waits and stands_alone(plan.using):
                 response = await attempts.make_alone()
             else:
                 response = await attempts.make_in_transaction()

@@ -273,7 +273,7 @@ class Planner:
         answer = self._answer(read, pagination, many=standard.action is Action.LIST)
         adapter = TypeAdapter(answer)
         lists = standard.action is Action.LIST and not (self._overrides("list") or self._overrides("paginate_queryset"))
-        makes_instances = read.selection.needs_validation or (pagination is not None and pagination.looks_at_rows)
+        makes_instances = read.selection.needs_validation or not (pagination is None or pagination.hands_on)
         mappings = (
             mapping_serializer(adapter, answer, read.selection.schemas) if lists and not makes_instances else None
         )
@@ -402,11 +402,15 @@ class Planner:
 
     def _around(self, action: Action, read: Read | None) -> str | None:
         """Why something may come before or after the one statement of a write, so that it needs a transaction."""
-        if self._overrides("get_queryset") and inspect.iscoroutinefunction(self.prototype.get_queryset):
+        if any(parent.loads for parent in self.parents):
+            return "the row of an ancestor is loaded first"
+        if any(map(asks_for_rows, (self.prototype, *(parent.prototype for parent in self.parents)))):
             return "get_queryset() may ask the database first"
+        if dialect_of(self.using) == "sqlite":
+            return "SQLite does not hold rows to the types of their columns"
         if action is Action.DESTROY or read is None or read.is_final:
             return None
-        return "the answer shows related rows" if read.has_many else "the schema's own rules may refuse the answer"
+        return "the answer shows related rows" if read.has_many else "making or serializing the answer may fail"
 
     def _needs_objects(self, action: Action) -> Iterator[str]:
         """Why a write needs an object of the model: hooks and verbs of the user's own, or the model itself."""
@@ -452,6 +456,11 @@ class Planner:
         if own is None or register_policy(self.model, own, own, f"{self.where}.objects_filter"):
             return None
         return own
+
+
+def asks_for_rows(prototype: Any) -> bool:
+    """Whether a viewset's ``get_queryset`` can wait for the database."""
+    return inspect.iscoroutinefunction(prototype.get_queryset)
 
 
 def twice(where: str, name: str) -> ImproperlyConfigured:

@@ -77,6 +77,10 @@ def _check_base_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("Input should be an http or https address without query and fragment")
+    if not value.isascii():
+        raise ValueError(
+            "Input should be ASCII, as a header is: write the host as xn--..., and the path percent-encoded"
+        )
     return value.rstrip("/")
 
 

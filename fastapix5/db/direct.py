@@ -21,7 +21,7 @@ from fastapix5.db.engines import Database, handle_error, placed
 from fastapix5.db.pool import Pool
 from fastapix5.db.preparing import begin_immediate
 from fastapix5.db.routing import RoutedSession
-from fastapix5.db.sessions import Scope, current_scope, let_go_of_lost
+from fastapix5.db.sessions import Scope, current_scope, has_unflushed_changes, let_go_of_lost
 from fastapix5.db.work import Work
 from fastapix5.exceptions import Unavailable
 
@@ -36,7 +36,16 @@ ENGINE_EVENTS = (
     "commit",
     "rollback",
 )
-SESSION_EVENTS = ("do_orm_execute", "after_begin", "after_transaction_create", "after_transaction_end")
+SESSION_EVENTS = (
+    "do_orm_execute",
+    "after_begin",
+    "before_commit",
+    "after_commit",
+    "after_rollback",
+    "after_soft_rollback",
+    "after_transaction_create",
+    "after_transaction_end",
+)
 DIALECT_EVENTS = ("do_execute", "do_execute_no_params", "handle_error")
 OWN_LISTENERS = (begin_immediate, handle_error)
 
@@ -116,6 +125,15 @@ def refusal(database: Database) -> str:
     return pool.watcher
 
 
+def stands_alone(using: str) -> bool:
+    """Whether a statement of the running scope may be a transaction of its own, instead of one in SQLAlchemy's.
+
+    Who listens to transactions, has chosen how they are isolated, or has begun to write wants one of SQLAlchemy's.
+    """
+    database = way(using).database
+    return database is not None and database.transactional.dialect._on_connect_isolation_level is None  # noqa: SLF001
+
+
 async def run(database: Database, text: str, parameters: Sequence[Any], *, writes: bool = False) -> Sequence[Any]:
     """Run a statement where ``way`` has said that it goes directly, and return its rows as the driver gives them.
 
@@ -170,6 +188,8 @@ def _engagement(scope: Scope, work: Work, session: AsyncSession | None) -> str:
         return "inside atomic()"
     if work.is_busy or work.connection is not None:
         return "the session is in use"
+    if has_unflushed_changes(session):
+        return "the session has changes that are not written"
     if inner.autoflush:
         return "the session flushes before it asks"
     if name := _listened_to(inner.dispatch, SESSION_EVENTS):
@@ -225,6 +245,8 @@ async def _fetch(
             is_lost = dialect.is_disconnect(adapted, dbapi_connection, None)
             if is_lost:
                 lent.invalidate(adapted)
+                # The others were lost with it, as a rule: whoever is lent one of those connects anew.
+                database.pool._invalidate(lent, adapted, _checkin=False)  # noqa: SLF001 (as SQLAlchemy's connections do)
             raise _as_sqlalchemy(database, adapted, text, parameters, is_lost=is_lost) from adapted
     except BaseException as error:
         # The server may still be at the statement.

@@ -291,8 +291,8 @@ class Read:
 
     @cached_property
     def is_final(self) -> bool:
-        """Whether one row is all that an instance is made of, and nothing of the schema's own could refuse it."""
-        return not self.has_many and all(node.selection.is_plain for node in self.root.walk())
+        """Whether one row is all that an instance is made of, and nothing could refuse to make it, or to serialize it."""
+        return not (self.has_many or self._alike) and all(node.selection.is_plain for node in self.root.walk())
 
     def may_show_itself(self, row: Sequence[Any]) -> bool:
         """Whether ``row``, which a write returned, may show itself among its relations: as it was before the write."""

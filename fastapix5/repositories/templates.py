@@ -11,6 +11,7 @@ import inspect
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 from sqlalchemy.engine import Dialect
@@ -20,6 +21,7 @@ from sqlalchemy.util import LRUCache
 from fastapix5.db import direct
 from fastapix5.db.engines import Database
 from fastapix5.db.sessions import execute
+from fastapix5.models import ANY_CONTEXT
 from fastapix5.repositories.shapes import OPAQUE, Slot, Term, TextSlot
 from fastapix5.settings import settings
 
@@ -49,14 +51,15 @@ class Template:
 
     text: str
     constants: tuple[Any, ...]
-    defaults: tuple[Callable[[], Any], ...]
+    defaults: tuple[Callable[[Any], Any], ...]
     binds: tuple[tuple[int, Processor | None], ...]
     results: tuple[Processor | None, ...] | None
 
     def parameters(self, values: Sequence[Any]) -> list[Any]:
         """What the driver is given for ``values``."""
         if self.constants or self.defaults:
-            values = (*values, *self.constants, *(make() for make in self.defaults))
+            context = SimpleNamespace()
+            values = (*values, *self.constants, *(make(context) for make in self.defaults))
         return [values[place] if process is None else process(values[place]) for place, process in self.binds]
 
     def rows(self, found: Sequence[Any]) -> Sequence[Any]:
@@ -192,9 +195,9 @@ def _unfilled(bind: Any) -> Iterable[Any]:
     return () if filled else bind._cloned_set  # noqa: SLF001
 
 
-def _defaults(compiled: SQLCompiler) -> Mapping[str, Callable[[], Any]] | None:
+def _defaults(compiled: SQLCompiler) -> Mapping[str, Callable[[Any], Any]] | None:
     """What makes the values that Python adds to a row, by parameter; None where one needs more than a call."""
-    found: dict[str, Callable[[], Any]] = {}
+    found: dict[str, Callable[[Any], Any]] = {}
     inserted, updated = compiled.insert_prefetch, compiled.update_prefetch
     for column, default in [(c, c.default) for c in inserted] + [(c, c.onupdate) for c in updated]:
         make = _maker(default)
@@ -204,18 +207,18 @@ def _defaults(compiled: SQLCompiler) -> Mapping[str, Callable[[], Any]] | None:
     return found
 
 
-def _maker(default: Any) -> Callable[[], Any] | None:
+def _maker(default: Any) -> Callable[[Any], Any] | None:
     if default is None or default.is_sequence or default.is_clause_element or default.is_sentinel:
         return None
     make = default.arg
     if not default.is_callable:
-        return lambda: make
+        return lambda _: make
     try:
         # SQLAlchemy hands its context to each; those that want none it has wrapped.
         wants_context = bool(inspect.signature(make).parameters)
     except (TypeError, ValueError):
         return None
-    return None if wants_context else lambda: make(None)
+    return make if getattr(make, ANY_CONTEXT, False) or not wants_context else None
 
 
 def _results(compiled: SQLCompiler, dialect: Dialect, types: Sequence[Any]) -> tuple[Processor | None, ...] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import enum
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from pydantic import (
     WrapValidator,
 )
 from pydantic.fields import FieldInfo
-from sqlalchemy import inspect
+from sqlalchemy import Column, Enum, inspect
 from sqlalchemy.orm import ColumnProperty, CompositeProperty, RelationshipDirection, RelationshipProperty
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.types import TypeEngine
@@ -88,17 +87,12 @@ class Selection:
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether neither making an instance nor serializing it runs code of the schema's own, which might fail."""
+        """Whether nothing can fail when a row becomes an instance, and that JSON: no code of the schema's own, or of a type's."""
         decorators = self.schema.__pydantic_decorators__
-        if self.validates or any(
-            (decorators.field_serializers, decorators.model_serializers, decorators.computed_fields)
-        ):
+        own = (decorators.field_serializers, decorators.model_serializers, decorators.computed_fields)
+        if self.validates or any(own) or any(map(has_own_json, self.schema.model_fields.values())):
             return False
-        infos = [(field.info, unwrap(field.info.annotation)[0]) for field in self.columns]
-        return all(
-            is_scalar(leaf) and not any(isinstance(item, SERIALIZERS) for item in all_metadata(info))
-            for info, leaf in infos
-        )
+        return all(holds_scalars(self.model, field) for field in self.columns)
 
     def build(self, values: dict[str, Any]) -> BaseModel:
         """Return the instance for ``values`` (by field name), validated only where that can change anything."""
@@ -269,9 +263,19 @@ def has_rules(schema: type[BaseModel]) -> bool:
     )
 
 
-def is_scalar(leaf: Any) -> bool:
-    """Whether every value of a type has one JSON text: JSON itself may be too deep for one, and bytes no text."""
-    return leaf in SCALARS or (isinstance(leaf, type) and issubclass(leaf, enum.Enum))
+def has_own_json(info: FieldInfo) -> bool:
+    """Whether a field says for itself how, or when, its value is serialized."""
+    return info.exclude_if is not None or any(isinstance(item, SERIALIZERS) for item in all_metadata(info))
+
+
+def holds_scalars(model: type[Any], field: SchemaField) -> bool:
+    """Whether a field shows a plain column of a type whose every value the driver itself has checked."""
+    descriptor = mapper_of(model).attrs.get(field.attribute)
+    if not isinstance(descriptor, ColumnProperty) or not isinstance(descriptor.columns[0], Column):
+        return False
+    column_type = descriptor.columns[0].type
+    of_sqlalchemy = type(column_type).__module__.startswith("sqlalchemy.") and not isinstance(column_type, Enum)
+    return of_sqlalchemy and unwrap(field.info.annotation)[0] in SCALARS
 
 
 def all_metadata(info: FieldInfo) -> tuple[Any, ...]:

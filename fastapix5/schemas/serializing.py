@@ -64,9 +64,23 @@ def _with_mappings(schema: Any, schemas: frozenset[type[BaseModel]]) -> Any:
         return schema
     if schema.get("is_field_serializer") or any(name.startswith("ser") for name in schema.get("config") or ()):
         raise _Otherwise
+    # What is written in a way of its own would be given a mapping.
+    if ("serialization" in schema or "serialization_exclude_if" in schema) and _holds(schema, schemas):
+        raise _Otherwise
     if schema.get("type") == "model" and schema["cls"] in schemas:
         return _mapping(schema, schemas)
     return {name: _with_mappings(value, schemas) if name != "cls" else value for name, value in schema.items()}
+
+
+def _holds(schema: Any, schemas: frozenset[type[BaseModel]]) -> bool:
+    """Whether one of the schemas, or a reference that may be to one, stands in a schema."""
+    if isinstance(schema, list):
+        return any(_holds(item, schemas) for item in schema)
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("type") == "definition-ref" or (schema.get("type") == "model" and schema["cls"] in schemas):
+        return True
+    return any(_holds(value, schemas) for name, value in schema.items() if name != "cls")
 
 
 def _mapping(model: Mapping[str, Any], schemas: frozenset[type[BaseModel]]) -> Any:

@@ -242,7 +242,7 @@ def test_the_routes_of_the_example_are_explained(tmp_path: Path) -> None:
     assert {(operation.rpartition("_")[2], row["path"]) for operation, row in found.items()} == {
         ("list", "compiled"),
         ("retrieve", "compiled"),
-        ("create", "compiled"),
+        ("create", "core"),
         ("update", "objects"),
         ("destroy", "objects"),
         ("delay", "objects"),
