@@ -112,12 +112,15 @@ class RoutePlan:
         action: The action's name.
         method: The HTTP method; a GET route answers HEAD as well.
         path: The path below the router's prefix.
+        name: The viewset's name.
         key: The row's key in the path, on detail routes.
         row_key: How one row's key is written, on collection routes too: a Location needs it.
         parents: The ancestors, outermost first.
         parameters: Query parameters by name.
         ordering: The order of a list where the caller asks for none.
         body: The body of a standard action.
+        policies: What is asked, and what narrows and cuts a list.
+        output: What the answer shows.
         handler: Step 9.
         compiled: Whether rows go from SQL to the answer without objects of the model.
         why: Why they do or do not, in a few words.
