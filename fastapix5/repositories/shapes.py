@@ -211,12 +211,12 @@ class Leaf:
     def shape(self, value: Any) -> Any:
         """What of ``value`` is shape, hashable; None where it has none by itself."""
         match self.operand:
+            case Operand.VALUE | Operand.BOOLEAN if is_word(value):
+                return ("is", value)
             case Operand.VALUE:
                 return type(value) if self._takes(value) else None
             case Operand.TEXT:
                 return str if type(value) is str else None
-            case Operand.BOOLEAN:
-                return ("is", value) if type(value) is bool else None
             case Operand.LIST | Operand.PAIR if type(value) in (list, tuple) and 0 < len(value) <= MANY:
                 return (len(value), *map(type, value)) if all(map(self._takes, value)) else None
         return None
@@ -227,16 +227,16 @@ class Leaf:
         Raises:
             ValueError: The lookup does not take it.
         """
-        if self.operand is Operand.BOOLEAN:
-            return ()
         self.path.check(value)
+        if is_word(value):
+            return ()
         return value if self.operand in (Operand.LIST, Operand.PAIR) else (value,)
 
     def with_slots(self, value: Any, places: Any) -> Any:
         """``value`` with the next places in its stead."""
+        if is_word(value):
+            return value
         match self.operand:
-            case Operand.BOOLEAN:
-                return value
             case Operand.TEXT:
                 return TextSlot(next(places))
             case Operand.VALUE:
@@ -248,12 +248,16 @@ class Leaf:
         kind = type(value)
         found = self.takes.get(kind)
         if found is None:
-            # True and False are SQL's own words, and None is no value: they are part of the text.
             compared = self.path.compared
-            plain = kind is not bool and isinstance(value, VALUES[kind_of(compared)])
+            plain = not is_word(value) and isinstance(value, VALUES[kind_of(compared)])
             found = plain and compared.coerce_compared_value(operators.eq, value) is compared
             self.takes[kind] = found
         return found
+
+
+def is_word(value: Any) -> bool:
+    """Whether a value is a word of SQL's own, and so a part of the text: true, false or null."""
+    return value is None or type(value) is bool
 
 
 @lru_cache(maxsize=4096)

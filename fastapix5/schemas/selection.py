@@ -274,8 +274,10 @@ def holds_scalars(model: type[Any], field: SchemaField) -> bool:
     if not isinstance(descriptor, ColumnProperty) or not isinstance(descriptor.columns[0], Column):
         return False
     column_type = descriptor.columns[0].type
-    of_sqlalchemy = type(column_type).__module__.startswith("sqlalchemy.") and not isinstance(column_type, Enum)
-    return of_sqlalchemy and unwrap(field.info.annotation)[0] in SCALARS
+    kinds = (column_type, *column_type._variant_mapping.values())  # noqa: SLF001 (what with_variant() adds)
+    if any(isinstance(kind, Enum) or not type(kind).__module__.startswith("sqlalchemy.") for kind in kinds):
+        return False
+    return unwrap(field.info.annotation)[0] in SCALARS
 
 
 def all_metadata(info: FieldInfo) -> tuple[Any, ...]:

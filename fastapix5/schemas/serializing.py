@@ -89,6 +89,8 @@ def _mapping(model: Mapping[str, Any], schemas: frozenset[type[BaseModel]]) -> A
         raise _Otherwise
     if not (model.keys() <= MODEL_KEYS and fields.keys() <= FIELDS_KEYS):
         raise _Otherwise
+    if any("serialization_exclude_if" in field and _holds(field, schemas) for field in fields["fields"].values()):
+        raise _Otherwise
     found = {
         name: {
             "type": "typed-dict-field",
