@@ -18,7 +18,7 @@ from fastapix5.authentication import BaseAuthentication
 from fastapix5.concurrency import call, is_pending
 from fastapix5.db.direct import stands_alone
 from fastapix5.db.retries import run_unit
-from fastapix5.db.sessions import session_scope
+from fastapix5.db.sessions import current_scope, session_scope
 from fastapix5.db.transactions import atomic
 from fastapix5.exceptions import CredentialsError, FieldError, SerializationFailure, ValidationFailed
 from fastapix5.handlers import Body, denied, find
@@ -283,12 +283,16 @@ class Attempts(Generic[S]):
 
     async def make_alone(self) -> Response:
         """Make an attempt whose one statement is its own transaction."""
+        work = current_scope().work(self.inclusion.plan.using)
+        work.is_alone = True
         try:
             return await self.make()
         except SerializationFailure:
             # Nothing was kept.
             if not self.inclusion.plan.retry:
                 raise
+        finally:
+            work.is_alone = False
         return await self.make_in_transaction()
 
 

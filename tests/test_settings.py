@@ -170,6 +170,8 @@ def test_a_database_may_be_any_object() -> None:
         ({"DEFAULT_PERMISSION_CLASSES": ["IsAuthenticated"]}, '"IsAuthenticated" is no dotted path to a class.'),
         ({"DEFAULT_PERMISSION_CLASSES": "fastapix5.IsAuthenticated"}, "valid list"),
         ({"PUBLIC_BASE_URL": "api.example.com"}, "Input should be an http or https address"),
+        ({"PUBLIC_BASE_URL": "https://büro.example"}, "should be ASCII, as a header is: write the host as xn--"),
+        ({"PUBLIC_BASE_URL": "https://api.example.com/büro"}, "and the path percent-encoded"),
     ],
 )
 def test_a_wrong_setting_is_refused_at_once(values: dict[str, object], message: str) -> None:

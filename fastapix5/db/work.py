@@ -78,6 +78,7 @@ class Work:
         deleted: Mapped classes of which rows were deleted.
         is_ours: Whether we made the session; one from outside is neither committed nor closed.
         is_over: Whether the scope that made it has ended.
+        is_alone: Whether one statement is to be all of a unit of work, and its transaction.
         database: The alias's engines, once they were needed.
         connection: The connection that the running statement uses, where it is not the session's own.
         closers: What gives back the rows that are being streamed.
@@ -89,6 +90,7 @@ class Work:
     deleted: set[type] = field(default_factory=set)
     is_ours: bool = True
     is_over: bool = False
+    is_alone: bool = False
     database: Database | None = None
     connection: Connection | None = None
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -20,7 +21,8 @@ from sqlalchemy.util import LRUCache
 
 from fastapix5.db import direct
 from fastapix5.db.engines import Database
-from fastapix5.db.sessions import execute
+from fastapix5.db.sessions import current_scope, execute
+from fastapix5.db.transactions import atomic
 from fastapix5.models import ANY_CONTEXT
 from fastapix5.repositories.shapes import OPAQUE, Slot, Term, TextSlot
 from fastapix5.settings import settings
@@ -87,7 +89,10 @@ async def ask(using: str, statement: Term[Any], *, writes: bool = False) -> Sequ
     """
     database = None if statement.shape is OPAQUE else direct.way(using).database
     if database is None:
-        rows: Sequence[Any] = (await execute(using, statement.make(None))).all()
+        # What was to be all of a unit of work has company: what a hook has added to the session is written with it.
+        work = current_scope().work(using)
+        async with atomic(using) if writes and work.is_alone and not work.frames else nullcontext():
+            rows: Sequence[Any] = (await execute(using, statement.make(None))).all()
         return rows
     templates = _templates_of(database)
     template = templates.get(statement.shape)

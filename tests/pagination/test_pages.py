@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import httpx2
 import pytest
@@ -27,11 +27,13 @@ from fastapix5 import (
     setup,
 )
 from fastapix5.db.engines import get_engine
+from fastapix5.pagination import CountedPage
 from tests.statements import Statements
 
 pytestmark = pytest.mark.anyio
 
 Get = Callable[..., Awaitable[Any]]
+T = TypeVar("T")
 
 
 class Base(DeclarativeBase):
@@ -261,6 +263,95 @@ async def test_pagination_of_ones_own(get: Get) -> None:
             return page_class(first=(await fetch(1, 2))[0])
 
     assert await get(LetterViewSet(pagination_class=First)) == {"first": {"id": 3, "kind": "vowel"}}
+
+
+SEEN: list[type[Any]] = []
+"""What the rows were that a pagination or a page has seen."""
+
+
+def look(rows: Any) -> Any:
+    """Note what rows are."""
+    SEEN.extend(map(type, rows))
+    return rows
+
+
+class Watching:
+    """A mixin that sees the rows on their way."""
+
+    async def paginate(self, query: Any, count: Any, fetch: Any, link: Any, page_class: Any) -> Any:
+        async def seen(limit: int, offset: int) -> Any:
+            return look(await fetch(limit, offset))
+
+        return await super().paginate(query, count, seen, link, page_class)  # type: ignore[misc]
+
+
+class SeenPage(CountedPage[T], Generic[T]):
+    """A page that sees its rows when it is made."""
+
+    @classmethod
+    def create(cls, items: Sequence[T], params: object, **kwargs: Any) -> Any:
+        return super().create(look(items), params, **kwargs)
+
+
+class Mixed(Watching, PageNumberPagination):
+    """Sees them by a mixin."""
+
+
+class BelowMixed(Mixed):
+    """Sees them by a class further up."""
+
+    page_size = 7
+
+
+class Overriding(LimitOffsetPagination):
+    """Sees them by a method of its own."""
+
+    async def paginate(self, query: Any, count: Any, fetch: Any, link: Any, page_class: Any) -> Any:
+        async def seen(limit: int, offset: int) -> Any:
+            return look(await fetch(limit, offset))
+
+        return await super().paginate(query, count, seen, link, page_class)
+
+
+class Paged(PageNumberPagination):
+    """Sees them by its page."""
+
+    def get_page_schema(self, schema: Any) -> Any:
+        return SeenPage[schema]
+
+
+class HandingOn(Overriding):
+    """Says that nobody looks at them."""
+
+    looks_at_rows = False
+
+
+class PagedHandingOn(Paged):
+    """Says that nobody looks at them."""
+
+    looks_at_rows = False
+
+
+class LooksAgain(Watching, HandingOn):
+    """What a class above it says does not hold for what it adds."""
+
+
+@pytest.mark.parametrize("pagination", [Mixed, BelowMixed, Overriding, Paged, LooksAgain])
+async def test_a_pagination_that_may_look_at_rows_is_given_instances(get: Get, pagination: Any) -> None:
+    """Wherever it does: in a method of its own, of a mixin, or of its page."""
+    SEEN.clear()
+    page = await get(LetterViewSet(pagination_class=pagination))
+    assert page["results"][0] == {"id": 1, "kind": "vowel"}
+    assert set(SEEN) == {LetterRead}
+
+
+@pytest.mark.parametrize("pagination", [HandingOn, PagedHandingOn])
+async def test_a_pagination_that_only_hands_rows_on_is_given_mappings(get: Get, pagination: Any) -> None:
+    """Where it says of itself that it does not look at them; the page is the same."""
+    SEEN.clear()
+    page = await get(LetterViewSet(pagination_class=pagination))
+    assert set(SEEN) == {dict}
+    assert page == await get(LetterViewSet(pagination_class=PageNumberPagination))
 
 
 async def test_parameters_of_dependencies_stay_in_links(get: Get) -> None:

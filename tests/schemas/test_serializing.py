@@ -8,18 +8,27 @@ import uuid
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
+import httpx2
 import pytest
+from fastapi import FastAPI
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     PlainSerializer,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
     TypeAdapter,
+    WrapSerializer,
     computed_field,
     field_serializer,
     model_serializer,
 )
+from sqlalchemy import ForeignKey, insert
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from fastapix5 import AllowAny, ReadOnlyModelViewSet, setup
+from fastapix5.db.engines import get_engine
 from fastapix5.pagination import page_schema
 from fastapix5.schemas.serializing import mapping_serializer
 
@@ -114,7 +123,7 @@ def test_a_page_of_mappings_is_the_page_of_instances() -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(page)
     serializer = mapping_serializer(adapter, page, [Wide, Inner])
     assert serializer is not None
-    links = {"count": 1, "next": None, "previous": "/wides?page=1"}
+    links: dict[str, Any] = {"count": 1, "next": None, "previous": "/wides?page=1"}
     expected = adapter.dump_json(page.model_construct(results=[instance(VALUES)], **links), by_alias=True)
     actual = serializer.to_json(page.model_construct(results=[VALUES], **links), by_alias=True, warnings="error")
     assert actual == expected
@@ -186,3 +195,145 @@ def test_a_serializer_of_a_type_is_kept() -> None:
     serializer = mapping_serializer(adapter, list[Annotating], [Annotating])
     assert serializer is not None
     assert serializer.to_json([{"id": 1}]) == adapter.dump_json([Annotating(id=1)]) == b'[{"id":"#1"}]'
+
+
+class Excluding(BaseModel):
+    """Leaves out what is nothing."""
+
+    id: int
+    name: Annotated[str | None, Field(exclude_if=lambda value: value is None)]
+
+
+def test_a_condition_on_a_value_is_kept() -> None:
+    """What is excluded by its value is excluded of mappings too."""
+    adapter = TypeAdapter(list[Excluding])
+    serializer = mapping_serializer(adapter, list[Excluding], [Excluding])
+    assert serializer is not None
+    rows: list[dict[str, Any]] = [{"id": 1, "name": None}, {"id": 2, "name": "b"}]
+    expected = adapter.dump_json([Excluding(**row) for row in rows])
+    assert serializer.to_json(rows) == expected == b'[{"id":1},{"id":2,"name":"b"}]'
+
+
+def first(value: Any) -> Any:
+    """What a serializer makes of an instance, or of instances: it needs their attributes."""
+    return value[0].name if isinstance(value, list) else value.name
+
+
+def wrapped(value: Any, handler: SerializerFunctionWrapHandler) -> Any:
+    """The same, around what would be written without it."""
+    return value.name, handler(value)
+
+
+def unchanged(value: Any, handler: SerializerFunctionWrapHandler) -> Any:
+    """What is written as without it."""
+    return handler(value)
+
+
+class Plainly(BaseModel):
+    one: Annotated[Inner, PlainSerializer(first)]
+
+
+class Optionally(BaseModel):
+    one: Annotated[Inner | None, PlainSerializer(first)]
+
+
+class Within(BaseModel):
+    one: Annotated[Inner, PlainSerializer(first)] | None
+
+
+class Wrapped(BaseModel):
+    one: Annotated[Inner, WrapSerializer(wrapped)]
+
+
+class WrappedAsItIs(BaseModel):
+    one: Annotated[Inner, WrapSerializer(unchanged)]
+
+
+class AsAny(BaseModel):
+    one: SerializeAsAny[Inner]
+
+
+class AsAnyOrNone(BaseModel):
+    one: Annotated[Inner | None, SerializeAsAny()]
+
+
+class Conditionally(BaseModel):
+    one: Annotated[Inner, Field(exclude_if=lambda one: one.id == 1)]
+
+
+class Many(BaseModel):
+    one: Annotated[list[Inner], PlainSerializer(first)]
+
+
+class EachOfMany(BaseModel):
+    one: list[Annotated[Inner, PlainSerializer(first)]]
+
+
+class Nested(BaseModel):
+    """Has it one level further down."""
+
+    one: Plainly
+
+
+RELATED = [Plainly, Optionally, Within, Wrapped, AsAny, AsAnyOrNone, Conditionally, Many, EachOfMany, Nested]
+
+
+@pytest.mark.parametrize("schema", [*RELATED, WrappedAsItIs])
+def test_a_relation_with_words_of_its_own_wants_instances(schema: type[BaseModel]) -> None:
+    """A serializer or a condition on a field that shows rows would be given a mapping; in a page as in a list."""
+    nested = [Plainly] if schema is Nested else []
+    page = page_schema(schema)
+    for answer in (list[schema], page):  # type: ignore[valid-type]
+        assert mapping_serializer(TypeAdapter(answer), answer, [schema, *nested, Inner]) is None
+
+
+class Base(DeclarativeBase):
+    """The root of the models."""
+
+
+class Owner(Base):
+    __tablename__ = "owner"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Thing(Base):
+    __tablename__ = "thing"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("owner.id"))
+    one: Mapped[Owner] = relationship()
+
+
+@pytest.fixture
+async def things(database: str) -> None:
+    """Two things, each with its owner."""
+    async with get_engine().begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        for number in (1, 2):
+            await connection.execute(insert(Owner).values(id=number, name=f"owner {number}"))
+            await connection.execute(insert(Thing).values(id=number, owner_id=number))
+
+
+@pytest.mark.anyio
+async def test_a_list_shows_what_a_row_shows(things: None) -> None:
+    """Whatever the schema says of a relation: a page and a bare list have the same items as retrieve answers."""
+
+    class Viewset(ReadOnlyModelViewSet[Thing]):
+        permission_classes = [AllowAny]
+
+    schemas = [Plainly, Optionally, Wrapped, WrappedAsItIs, AsAnyOrNone, Conditionally]
+    app = setup(FastAPI())
+    for schema in schemas:
+        name = schema.__name__.lower()
+        app.include_router(Viewset(name=name, read_schema=schema).router)
+        app.include_router(Viewset(name=f"{name}s", read_schema=schema, pagination_class=None).router)
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        for schema in schemas:
+            path = f"/{schema.__name__.lower()}"
+            rows = [(await client.get(f"{path}/{number}")).json() for number in (1, 2)]
+            assert "status" not in rows[0], (schema, rows)
+            assert (await client.get(path)).json()["results"] == rows, schema
+            assert (await client.get(f"{path}s")).json() == rows, schema
