@@ -31,7 +31,7 @@ pg_stat_statements.track = all
 fsync = off
 synchronous_commit = off
 full_page_writes = off
-max_connections = 100
+max_connections = 300
 deadlock_timeout = '100ms'
 """
 
