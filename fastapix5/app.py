@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fastapix5.db import dispose_engines, ping
+from fastapix5.db import dispose_engines, get_engine, ping
 from fastapix5.failures import HANDLERS
 from fastapix5.problems import REQUEST_ID, request_id
 from fastapix5.settings import settings
@@ -23,8 +23,8 @@ def setup(app: FastAPI) -> FastAPI:
     """Make an existing application speak as the generated routes do, and return it.
 
     Errors of every route become problems, unless the application registered a handler for them before; answers carry
-    ``X-Request-ID``, taken from the request where it has a sane one; engines are disposed of at shutdown, and
-    PING_DATABASES pings them at start.
+    ``X-Request-ID``, taken from the request where it has a sane one; engines are made at start, where PING_DATABASES pings
+    them, and disposed of at shutdown.
     """
     if getattr(app.state, "fastapix5", False):
         return app
@@ -78,8 +78,10 @@ class RequestIdMiddleware:
 def _with_engines(lifespan: Any) -> Any:
     @asynccontextmanager
     async def with_engines(app: Any) -> AsyncIterator[Any]:
-        if settings.PING_DATABASES:
-            for alias in settings.DATABASES:
+        for alias in settings.DATABASES:
+            # Nothing connects; but a driver takes its time to load, and the first request should not wait for it.
+            get_engine(alias)
+            if settings.PING_DATABASES:
                 await ping(alias)
         try:
             async with lifespan(app) as state:
