@@ -203,9 +203,9 @@ def _engagement(scope: Scope, work: Work, session: AsyncSession | None) -> str:
 def _listened_to(dispatch: Any, names: Sequence[str]) -> str:
     """Return the first of some events to which others than ourselves listen, or the empty string."""
     for name in names:
-        for listener in getattr(dispatch, name):
-            if listener not in OWN_LISTENERS:
-                return name
+        listeners = getattr(dispatch, name)
+        if listeners and any(listener not in OWN_LISTENERS for listener in listeners):
+            return name
     return ""
 
 
