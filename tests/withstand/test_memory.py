@@ -44,16 +44,21 @@ def check_bounds(said: dict[str, Any]) -> None:
 
 def test_nothing_is_left_of_requests(flights_url: str) -> None:
     """After equal rounds there are equally many objects of each type, and the caches hold as much as they may."""
-    # With one connection each round leaves the driver's caches alike; with few templates most are made more than once.
-    first, second = soak(flights_url, "1:5000", "1:5000", POOL_SIZE=1, COMPILED_CACHE_SIZE=40)
+    # With one connection each round leaves the driver's caches alike, and with room for every template they stay.
+    first, second = soak(flights_url, "1:5000", "1:5000", POOL_SIZE=1, COMPILED_CACHE_SIZE=5_000)
     for said in (first, second):
         check_bounds(said)
+    # What the first round has written may lead the second to a statement or two of another shape.
+    (kept, _), (kept_now, _) = (said["caches"].pop("templates") for said in (first, second))
     assert second["caches"] == first["caches"]
-    assert first["caches"]["templates"][0] >= 40, "there were too few shapes to fill the cache"
+    assert kept >= 40, "there were too few shapes"
+    assert abs(kept_now - kept) <= 10
+    more = max(0, kept_now - kept)
     before, after = first["counts"], second["counts"]
     grown = {kind: number - before.get(kind, 0) for kind, number in after.items() if number > before.get(kind, 0)}
-    # Some things are made once, at a certain number of calls.
-    assert not {kind: number for kind, number in grown.items() if number > 50 or kind.startswith("fastapix5")}
+    # Some things are made once, at a certain number of calls; a template has a few of ours.
+    allowed = {True: 3 * more, False: 50 + 50 * more}
+    assert not {kind: number for kind, number in grown.items() if number > allowed[kind.startswith("fastapix5")]}
 
 
 @pytest.mark.slow
