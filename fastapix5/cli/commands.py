@@ -39,6 +39,7 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, **OPTIONS)
 
 
 def _listed() -> None:
+    # Typer wants a function to list a command by; the one that runs is in the command's module.
     raise NotImplementedError("resolve_command gives the command itself")
 
 

@@ -116,7 +116,7 @@ def refusal(database: Database) -> str:
     if engine.get_execution_options():
         return "the engine has execution options"
     # SQLAlchemy's own mark that there may be listeners.
-    if engine._has_events and (name := _listened_to(engine.dispatch, ENGINE_EVENTS)):  # noqa: SLF001
+    if engine._has_events and (name := _listened_to(engine.dispatch, ENGINE_EVENTS)):  # noqa: SLF001 (there is no public one)
         return f"somebody listens to its statements ({name})"
     if name := _listened_to(dialect.dispatch, DIALECT_EVENTS):
         return f"somebody listens to its statements ({name})"
@@ -131,7 +131,9 @@ def stands_alone(using: str) -> bool:
     Who listens to transactions, has chosen how they are isolated, or has begun to write wants one of SQLAlchemy's.
     """
     database = way(using).database
-    return database is not None and database.transactional.dialect._on_connect_isolation_level is None  # noqa: SLF001
+    if database is None:
+        return False
+    return database.transactional.dialect._on_connect_isolation_level is None  # noqa: SLF001 (what create_engine was told)
 
 
 async def run(database: Database, text: str, parameters: Sequence[Any], *, writes: bool = False) -> Sequence[Any]:

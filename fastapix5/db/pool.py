@@ -43,11 +43,11 @@ class Pool(AsyncAdaptedQueuePool):
             # What is given back is theirs.
             return None
         try:
-            entry: Any = self._pool.get_nowait()
+            entry: ConnectionPoolEntry = self._pool.get_nowait()
         except Empty:
             return None
         if self._is_in_order(entry):
-            return entry  # type: ignore[no-any-return]
+            return entry
         self.give_back(entry)
         return None
 
@@ -55,13 +55,14 @@ class Pool(AsyncAdaptedQueuePool):
         """Lend a connection to whoever can wait for it: until one is given back, or to connect."""
         token = _asked_at.set(time.monotonic())
         try:
-            entry: Any = self._do_get()
+            entry: ConnectionPoolEntry = self._do_get()
+            record: Any = entry
             try:
-                entry.get_connection()
+                record.get_connection()
             except BaseException:
                 self.give_back(entry)
                 raise
-            return entry  # type: ignore[no-any-return]
+            return entry
         finally:
             _asked_at.reset(token)
 
@@ -84,7 +85,7 @@ class Pool(AsyncAdaptedQueuePool):
         return entry
 
     def _is_in_order(self, entry: Any) -> bool:
-        if entry._is_hard_or_soft_invalidated() or is_closed(entry.dbapi_connection):  # noqa: SLF001
+        if entry._is_hard_or_soft_invalidated() or is_closed(entry.dbapi_connection):  # noqa: SLF001 (as get_connection asks)
             return False
         return self._recycle < 0 or time.time() - entry.starttime <= self._recycle
 

@@ -142,7 +142,11 @@ def policy_condition(entity: Any, *, related: bool = False) -> ColumnElement[boo
     """
     if not _policies:
         return None
-    parts = [_own_condition(entity, related=related), *_conditions_below(entity, related=related)]
+    return joined(_own_condition(entity, related=related), *_conditions_below(entity, related=related))
+
+
+def joined(*parts: ColumnElement[bool] | None) -> ColumnElement[bool] | None:
+    """The conditions that are there, ANDed; None where none is."""
     found = [part for part in parts if part is not None]
     return and_(*found) if len(found) > 1 else found[0] if found else None
 
@@ -189,9 +193,7 @@ def reach_of(said: Mapping[Any, ColumnElement[bool] | None]) -> Reach:
     """What narrows the rows of entities behind relations, where this is what row policies say of them."""
 
     def narrow(entity: Any, relationship: RelationshipProperty[Any]) -> ColumnElement[bool] | None:
-        parts = (shown_condition(entity, relationship), said.get(entity))
-        found = [part for part in parts if part is not None]
-        return and_(*found) if len(found) > 1 else found[0] if found else None
+        return joined(shown_condition(entity, relationship), said.get(entity))
 
     return narrow
 
@@ -251,10 +253,7 @@ def related_condition(entity: Any, relationship: RelationshipProperty[Any] | Non
         ``shown_condition`` and ``policy_condition``; the latter not while a policy is asked.
     """
     shown = None if relationship is None else shown_condition(entity, relationship)
-    policy = None if _asking.get() else policy_condition(entity, related=True)
-    if shown is None or policy is None:
-        return policy if shown is None else shown
-    return and_(shown, policy)
+    return joined(shown, None if _asking.get() else policy_condition(entity, related=True))
 
 
 def shown_condition(entity: Any, relationship: RelationshipProperty[Any]) -> ColumnElement[bool] | None:

@@ -162,27 +162,20 @@ def _compile(statement: Term[Any], dialect: Dialect, types: Sequence[Any]) -> Te
         return None
     state = compiled.construct_expanded_state(escape_names=False)
     processors: dict[str, Any] = {**compiled._bind_processors, **state.processors}  # noqa: SLF001
-    constants: list[Any] = []
-    binds: list[tuple[int, Processor | None]] = []
-    own = len(statement.values)
-    fixed = own + sum(
-        name not in defaults and not isinstance(state.parameters[name], (Slot, TextSlot))
-        for name in state.positiontup or ()
+    names, given = state.positiontup or (), state.parameters
+    if not all(callable(processors[name]) for name in names if name in processors):
+        return None
+    filled = {name: given[name].place for name in names if isinstance(given[name], (Slot, TextSlot))}
+    constants = [name for name in dict.fromkeys(names) if name not in filled and name not in defaults]
+    # Behind the statement's own values.
+    behind = {name: len(statement.values) + place for place, name in enumerate((*constants, *defaults))}
+    return Template(
+        state.statement,
+        tuple(given[name] for name in constants),
+        tuple(defaults.values()),
+        tuple(((filled | behind)[name], processors.get(name)) for name in names),
+        _results(compiled, dialect, types),
     )
-    for name in state.positiontup or ():
-        value, process = state.parameters[name], processors.get(name)
-        if process is not None and not callable(process):
-            return None
-        if name in defaults:
-            place = fixed + list(defaults).index(name)
-        elif isinstance(value, (Slot, TextSlot)):
-            place = value.place
-        else:
-            place = own + len(constants)
-            constants.append(value)
-        binds.append((place, process))
-    results = _results(compiled, dialect, types)
-    return Template(state.statement, tuple(constants), tuple(defaults.values()), tuple(binds), results)
 
 
 def _keeps_values(compiled: SQLCompiler, statement: Term[Any]) -> bool:

@@ -89,15 +89,14 @@ def _mapping(model: Mapping[str, Any], schemas: frozenset[type[BaseModel]]) -> A
         raise _Otherwise
     if not (model.keys() <= MODEL_KEYS and fields.keys() <= FIELDS_KEYS):
         raise _Otherwise
-    if any("serialization_exclude_if" in field and _holds(field, schemas) for field in fields["fields"].values()):
-        raise _Otherwise
+    shown = {name: _with_mappings(field, schemas) for name, field in fields["fields"].items()}
     found = {
         name: {
             "type": "typed-dict-field",
             "required": True,
-            **{key: _with_mappings(field[key], schemas) for key in FIELD_KEYS if key in field},
+            **{key: field[key] for key in FIELD_KEYS if key in field},
         }
-        for name, field in fields["fields"].items()
+        for name, field in shown.items()
     }
     reference = {"ref": model["ref"]} if "ref" in model else {}
     return {"type": "typed-dict", "fields": found, **reference}
