@@ -124,9 +124,12 @@ class Server:
 
     def processes(self) -> list[psutil.Process]:
         """Return the postmaster and its children."""
+        # Known since it was started: its number alone may be another's by now.
+        known: Any = self._server.get_postmaster_info()
+        if known.process is None:
+            return []
         try:
-            postmaster = psutil.Process(self._server.get_postmaster_info().pid)
-            return [postmaster, *postmaster.children(recursive=True)]
+            return [known.process, *known.process.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
 

@@ -269,9 +269,20 @@ def handle_error(context: ExceptionContext) -> None:
         DataError: The driver cannot send a value.
     """
     error = context.original_exception
-    if ours := placed(error, context.statement):
+    ours = placed(error, context.statement)
+    if ours is None and context.sqlalchemy_exception is None and isinstance(error, Exception) and _is_lost(context):
+        # Cursors' errors come as the driver has them.
+        ours = Unavailable(repr(error))
+    if ours:
         context.is_disconnect = context.is_disconnect or isinstance(ours, Unavailable)
         raise ours from error
+
+
+def _is_lost(context: ExceptionContext) -> bool:
+    connection = context.connection
+    if connection is None or connection.closed or connection.invalidated:
+        return False
+    return is_closed(connection.connection.dbapi_connection)
 
 
 def placed(error: BaseException, statement: str | None) -> Unavailable | DataError | None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import func, insert, select, text
 
-from fastapix5.db import atomic, dispose_engines, get_engine, get_session, ping, session_scope, translated
+from fastapix5.db import atomic, dispose_engines, get_engine, get_session, ping, session_scope, stream, translated
 from fastapix5.exceptions import Unavailable
 from fastapix5.settings import override_settings
 from tests.db.conftest import STATEMENT_TIMEOUT
@@ -19,6 +19,8 @@ from tests.db.models import Base, Counter
 from tests.servers import Server, throwaway_server
 
 pytestmark = pytest.mark.anyio
+
+NUMBERS = select(func.generate_series(1, 1_000))
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +136,36 @@ async def test_a_connection_that_is_killed_before_commit_is_never_a_success(serv
         async with atomic():
             await get_session().execute(insert(Counter).values(value=2))
     assert await read() == 1
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("how", ["statement", "stream", "session's stream", "commit"])
+async def test_a_backend_that_ends_in_a_transaction_is_unavailable_at_each_moment(
+    served: Server, how: str, turns: int
+) -> None:
+    """The driver has heard nothing, or why it is hung up on, or that it was: each a turn of the event loop later."""
+
+    async def kill() -> None:
+        served.run("SELECT pg_terminate_backend($1, 1000)", pid)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    async with session_scope():
+        with pytest.raises(Unavailable):
+            async with atomic():
+                pid = await get_session().scalar(text("SELECT pg_backend_pid()"))
+                if how == "stream":
+                    async for _ in stream("default", NUMBERS, 100):
+                        await kill()
+                elif how == "session's stream":
+                    result = await get_session().stream(NUMBERS, execution_options={"yield_per": 100})
+                    async for _ in result.partitions():
+                        await kill()
+                else:
+                    await kill()
+                if how == "statement":
+                    await get_session().execute(select(1))
+        assert await get_session().scalar(select(1)) == 1
 
 
 async def test_a_connection_that_is_killed_outside_a_transaction_is_replaced(served: Server) -> None:

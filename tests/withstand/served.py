@@ -24,6 +24,9 @@ ROOT = Path(__file__).parents[2]
 SECRET = "a-key-that-only-these-tests-know-and-no-log-may-show"
 PROBLEM = "application/problem+json"
 
+# Seconds that a process may take until it serves: on a busy machine, importing alone takes a while.
+START_TIMEOUT = 60.0
+
 
 def token(tenant: str = "UA", *, user: str = "ada", scope: str = "flights.write") -> str:
     """A token that holds."""
@@ -136,9 +139,10 @@ class Api:
         with ThreadPoolExecutor(min(threads, len(requests))) as pool:
             return list(pool.map(lambda arguments: self(*arguments), requests))
 
-    def state(self) -> dict[str, int]:
+    def state(self, *, timeout: float = 20) -> dict[str, int]:
         """What the server's connection pool says."""
-        found: dict[str, int] = type(self)(self.process, self.port, self.log, "", {})("GET", "/state").json()
+        unprefixed = type(self)(self.process, self.port, self.log, "", {})
+        found: dict[str, int] = unprefixed("GET", "/state", timeout=timeout).json()
         return found
 
     def logged(self) -> str:
@@ -166,7 +170,10 @@ def serving(url: str, application: str = "example_project.app:app", **settings: 
             api = Api(process, port, log)
             # It waits in the socket's queue until the process is ready.
             listener.close()
-            api.state()
+            try:
+                api.state(timeout=START_TIMEOUT)
+            except OSError as error:
+                raise AssertionError(f"{application} does not serve. It logged:\n{api.logged()}") from error
             yield api
         finally:
             process.send_signal(signal.SIGTERM)
