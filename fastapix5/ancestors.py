@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import ColumnElement
 
 from fastapix5.access import acting
-from fastapix5.concurrency import call
+from fastapix5.concurrency import call, is_pending
 from fastapix5.db.errors import translated
 from fastapix5.exceptions import DoesNotExist
 from fastapix5.plan import ParentPlan
 from fastapix5.repositories import Q, QuerySet, to_sql
 from fastapix5.repositories.compiled import facts_term
 from fastapix5.repositories.conditions import Condition, Ground
-from fastapix5.repositories.facts import exists_fact, with_facts
+from fastapix5.repositories.facts import exists_fact, key_fact, with_facts
 from fastapix5.repositories.policies import shown_condition
 from fastapix5.repositories.shapes import Fact
 from fastapix5.repositories.templates import ask
@@ -85,8 +85,10 @@ async def verify(view: Any) -> None:
 
 async def rows(view: Any) -> QuerySet[Any]:
     """The view's rows, below the ancestors of the path."""
+    found = view.get_queryset()
+    queryset = await found if is_pending(found) else found
     # An overridden get_queryset() may have begun elsewhere than at super().
-    return limited(view, await call(view.get_queryset))
+    return limited(view, queryset)
 
 
 def limited(view: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -116,4 +118,5 @@ def narrowing(view: Any) -> tuple[ColumnElement[bool], ...]:
 async def row(view: Any) -> QuerySet[Any]:
     """The one row that the path names, with the ancestors' facts."""
     queryset = await rows(view)
-    return with_facts(queryset, view.ancestors.facts).filter(**view.keys[view.key.kwarg])
+    queryset.refuse_slice("filter")
+    return with_facts(queryset, (*view.ancestors.facts, key_fact(view.model, view.keys[view.key.kwarg])))

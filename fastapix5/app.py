@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,12 +65,12 @@ class RequestIdMiddleware:
                 break
         header = (HEADER, request_id(scope).encode())
 
-        async def named(message: Message) -> None:
+        def named(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 headers = message.get("headers", ())
                 if HEADER not in dict(headers):
                     message["headers"] = [*headers, header]
-            await send(message)
+            return send(message)
 
         await self.app(scope, receive, named)
 

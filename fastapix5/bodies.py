@@ -12,8 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 from fastapix5.exceptions import ValidationFailed
 from fastapix5.problems import ParseError, field_errors
 
-# What a typed field cannot refuse by itself, spelt in bytes: NUL, and numbers that are not finite.
-SUSPICIOUS = re.compile(rb"\\u0000|[eE]\+?[0-9]{3}|[0-9]{300}|NaN|Infinity")
+# What a typed field cannot refuse by itself, spelt in bytes: NUL, and numbers that are not finite. Each alternative
+# begins with a character of its own, so that the search leaps from one of these to the next.
+SUSPICIOUS = re.compile(rb"\\u0000|e\+?[0-9]{3}|E\+?[0-9]{3}|NaN|Infinity")
+LONG_NUMBER = re.compile(rb"[0-9]{300}")
 
 
 def is_json(content_type: str | None) -> bool:
@@ -56,7 +58,7 @@ def validated(adapter: TypeAdapter[Any], annotation: Any, raw: bytes, loc: tuple
     # A schema says for itself how strict it is: ours say so field by field.
     strict = None if hasattr(annotation, "model_config") else True
     try:
-        return adapter.validate_json(raw, strict=strict)
+        return adapter.validator.validate_json(raw, strict=strict)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         if errors[0]["type"] == "json_invalid":
@@ -72,7 +74,7 @@ def check_json(raw: bytes, max_depth: int) -> None:
     Raises:
         ParseError: With the place.
     """
-    if raw.count(b"[") + raw.count(b"{") > max_depth or SUSPICIOUS.search(raw):
+    if raw.count(b"[") + raw.count(b"{") > max_depth or SUSPICIOUS.search(raw) or LONG_NUMBER.search(raw):
         check_tree(parsed(raw), max_depth, ("body",))
 
 

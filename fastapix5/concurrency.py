@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import isfuture
+from asyncio import Future
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
 from typing import Any, TypeGuard
@@ -22,4 +22,4 @@ async def call(hook: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def is_pending(result: Any) -> TypeGuard[Awaitable[Any]]:
     """Whether what a hook returned is still to be awaited."""
-    return isinstance(result, CoroutineType) or isfuture(result)
+    return isinstance(result, (CoroutineType, Future))

@@ -15,6 +15,7 @@ from fastapix5.actions import STANDARD, Action, declared_actions
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.exceptions import ImproperlyConfigured, did_you_mean
 from fastapix5.permissions import SecurityScopes
+from fastapix5.plan import MADE
 from fastapix5.repositories import Repository, RowPolicy
 from fastapix5.services import Service
 from fastapix5.settings import import_class, settings
@@ -62,7 +63,7 @@ class Declaration:
 def varied(prototype: Any, attributes: Mapping[str, Any]) -> Any:
     """Return a copy of a viewset with other attributes, not compiled yet."""
     made = copy.copy(prototype)
-    for cached in ("router", "repository", "service"):
+    for cached in MADE:
         made.__dict__.pop(cached, None)
     made.__dict__.update(attributes)
     return made

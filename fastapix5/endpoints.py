@@ -171,9 +171,6 @@ class SolvedDependencies:
         return take_back
 
 
-NO_DEPENDENCIES = SolvedDependencies({})
-
-
 async def with_handlers(app: ASGIApp, request: Request, send: Send, plan: RoutePlan | None) -> None:
     """Run ``app`` behind the exception handlers of the application, then ``with_problems``: for what FastAPI has not wrapped.
 
@@ -201,6 +198,8 @@ class BoundRoute:
     Attributes:
         waits: Whether a dependency reads the body, so that all of them run in step 9.
         idle: Whether no dependency and no parameter of an action's own is left for FastAPI.
+        solves: Whether there is anything to ``solve`` in step 5.
+        has_body: Whether anything takes the body.
     """
 
     def __init__(self, plan: RoutePlan, effective: Effective) -> None:
@@ -224,6 +223,8 @@ class BoundRoute:
         rest = (self.dependant.path_params, self.dependant.query_params, whole.header_params, whole.cookie_params)
         special = (whole.request_param_name, whole.response_param_name, whole.background_tasks_param_name)
         self.idle = not any(rest) and not self.dependant.dependencies and not any(special)
+        self.solves = not self.idle and not self.waits
+        self.has_body = bool(self.body_fields)
         document_problem(effective)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -257,8 +258,6 @@ class BoundRoute:
         Raises:
             ValidationFailed: A parameter is wrong.
         """
-        if self.idle or self.waits:
-            return NO_DEPENDENCIES
         return await self._solve(request, PydanticUndefined)
 
     async def _solve(self, request: Request, body: Any) -> SolvedDependencies:
@@ -276,11 +275,11 @@ class BoundRoute:
 
     async def read_body(self, request: Request) -> bytes | Exception:
         """Read the body before a transaction is opened, so that a slow client holds no connection."""
-        if not self.body_fields:
-            return b""
         limit = self.plan.max_body_size
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > limit:
+        # Of a header that is given twice the first counts.
+        headers: dict[bytes, bytes] = dict(reversed(list(request.scope["headers"])))
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > limit:
             return PayloadTooLarge(limit)
         chunks, size = [], 0
         async for chunk in request.stream():
@@ -291,22 +290,30 @@ class BoundRoute:
         raw = b"".join(chunks)
         # What Starlette keeps for a hook that asks for request.body() or request.json().
         request._body = raw  # noqa: SLF001
-        return raw if not raw or is_json(request.headers.get("content-type")) else UnsupportedMediaType()
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        return raw if not raw or is_json(content_type) else UnsupportedMediaType()
 
-    async def parse_body(
-        self, request: Request, raw: bytes | Exception, solved: SolvedDependencies
-    ) -> tuple[Body, SolvedDependencies]:
+    def parse_body(self, raw: bytes | Exception, solved: SolvedDependencies | None) -> Body:
         """Parse the body strictly, as OpenAPI documents it; an error waits in the ``Body``."""
-        if not self.body_fields:
-            return Body(solved.values), solved
+        values = {} if solved is None else solved.values
+        if not self.own_body:
+            return Body(values)
         try:
             if isinstance(raw, Exception):
                 raise raw
-            if self.waits:
-                solved = await self._solve(request, self._tree(raw))
-            return Body({**solved.values, **self._own_values(raw)}), solved
+            return Body({**values, **self._own_values(raw)})
         except (Error, HTTPException) as error:
-            return Body(error=error), solved
+            return Body(error=error)
+
+    async def solve_with_body(self, request: Request, raw: bytes | Exception) -> tuple[Body, SolvedDependencies | None]:
+        """Run the dependencies that waited for the body, and parse it; an error waits in the ``Body``."""
+        try:
+            if isinstance(raw, Exception):
+                raise raw
+            solved = await self._solve(request, self._tree(raw))
+        except (Error, HTTPException) as error:
+            return Body(error=error), None
+        return self.parse_body(raw, solved), solved
 
     def _tree(self, raw: bytes) -> Any:
         if not raw:
@@ -315,8 +322,6 @@ class BoundRoute:
         return parsed(raw)
 
     def _own_values(self, raw: bytes) -> dict[str, Any]:
-        if not self.own_body:
-            return {}
         if not raw:
             return self._without_body()
         check_json(raw, self.plan.max_depth)

@@ -180,7 +180,8 @@ class FilterSetBackend(BaseFilterBackend):
 
     def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         """Return the rows that meet every filter of the request."""
-        chosen = {name: value for name, value in view.query.items() if name in self._names}
+        names = self._names
+        chosen = {name: value for name, value in view.query.items() if name in names}
         return queryset.filter(**chosen) if chosen else queryset
 
     def _parameter(self, declaration: FilterDeclaration, path: str, lookup_name: str) -> Parameter:
@@ -232,7 +233,8 @@ class SearchFilter(BaseFilterBackend):
         Raises:
             ValidationFailed: A term is to be a regular expression, and is none.
         """
-        for term in search_terms(view.query.get(self.param, "")):
+        text = view.query.get(self.param)
+        for term in search_terms(text) if text else ():
             if self.patterns:
                 self._check_pattern(term)
             anywhere = [Q(**{condition: term}) for condition in self._conditions]

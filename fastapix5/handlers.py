@@ -290,6 +290,8 @@ def _with_parent(view: Any, body: Body) -> dict[str, Any]:
     plan: BodyPlan = view.plan.body
     above = view.ancestors.values
     data = body.data(plan)
+    if not above:
+        return data
     for name in body.sent(plan) & above.keys():
         if data[name] != above[name]:
             raise ValidationFailed([FieldError(plan.places[name], "contradicts_url", "The URL says otherwise.")])

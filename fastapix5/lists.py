@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from fastapix5.ancestors import verify
 from fastapix5.exceptions import DoesNotExist, InvalidPattern
@@ -12,9 +14,13 @@ from fastapix5.filters import blamed
 from fastapix5.parameters import quoted_path
 from fastapix5.plan import RoutePlan
 from fastapix5.repositories import QuerySet
-from fastapix5.repositories.facts import with_facts
+from fastapix5.repositories.expressions import Ordering
+from fastapix5.repositories.facts import taken_apart, with_facts
 from fastapix5.repositories.reading import mappings_of
 from fastapix5.settings import settings
+
+# What stands in a query as it is.
+SAFE = re.compile(r"[\w.~-]*", re.ASCII)
 
 
 class Mapped(NamedTuple):
@@ -25,6 +31,12 @@ class Mapped(NamedTuple):
     """
 
     answer: Any
+
+
+@lru_cache(maxsize=1024)
+def order_of(names: tuple[str, ...]) -> tuple[Ordering, ...]:
+    """The order by columns, and by the primary key at its end."""
+    return tuple(Ordering(name.removeprefix("-"), descending=name.startswith("-")) for name in (*names, "pk"))
 
 
 class Listing:
@@ -44,9 +56,14 @@ class Listing:
         self.facts = view.ancestors.facts
         self.verified = not self.facts
         self.mapped = mapped
-        if not queryset.ordering and self.plan.ordering:
-            queryset = queryset.order_by(*self.plan.ordering)
-        self.queryset = queryset.ordered()
+        if queryset.ordering:
+            queryset = queryset.ordered()
+        else:
+            if self.plan.ordering:
+                queryset.refuse_slice("order_by")
+            queryset = queryset.vary(ordering=order_of(self.plan.ordering))
+        # The count is a statement, and the page another.
+        self.queryset = taken_apart(queryset)
 
     async def answer(self) -> Any:
         """Return the page, or every row where the route has no pages.
@@ -56,7 +73,7 @@ class Listing:
         """
         pagination = self.plan.policies.pagination
         if pagination is None:
-            return await self._read(with_facts(self.queryset, self.facts))
+            return await self._read(self._rows())
         query, page_class = self.view.query, self.plan.output.response_type
         return await pagination.paginate(query, self.count, self.fetch, self.link, page_class)
 
@@ -73,16 +90,22 @@ class Listing:
 
     async def fetch(self, limit: int, offset: int) -> list[Any]:
         """``limit`` rows after ``offset`` others."""
-        known = self.queryset if self.verified else with_facts(self.queryset, self.facts)
-        return await self._read(known[offset : offset + limit])
+        return await self._read(self._rows()[offset : offset + limit])
 
     def link(self, changes: Mapping[str, Any]) -> str:
         """This request's URL with other query parameters: path and query, behind PUBLIC_BASE_URL where it is set."""
-        request = self.view.request
-        kept = [(name, value) for name, value in request.query_params.multi_items() if name not in changes]
-        query = urlencode([*kept, *((name, value) for name, value in changes.items() if value is not None)])
-        path = f"{settings.PUBLIC_BASE_URL or ''}{quoted_path(request)}"
-        return f"{path}?{query}" if query else path
+        kept = [(name, text) for name, text in self.view.query_items if name not in changes]
+        changed = [(name, str(value)) for name, value in changes.items() if value is not None]
+        query = "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in (*kept, *changed)])
+        return f"{self._path}?{query}" if query else self._path
+
+    @cached_property
+    def _path(self) -> str:
+        return f"{settings.PUBLIC_BASE_URL or ''}{quoted_path(self.view.request)}"
+
+    def _rows(self) -> QuerySet[Any]:
+        """The rows, with the facts that no other statement has carried."""
+        return self.queryset if self.verified else with_facts(self.queryset, self.facts)
 
     async def _read(self, rows: QuerySet[Any]) -> list[Any]:
         read: Any = self.plan.output.read
@@ -96,3 +119,8 @@ class Listing:
 
     def _blamed(self, error: InvalidPattern) -> Exception:
         return blamed(error, self.plan.policies.filters, self.view.query)
+
+
+def _quoted(text: str) -> str:
+    """A name or a value as a query has it."""
+    return text if SAFE.fullmatch(text) else quote_plus(text)

@@ -284,7 +284,7 @@ def soft_deletes(model: type[Any]) -> bool:
 
 def not_deleted(entity: Any) -> ColumnElement[bool] | None:
     """The condition that a row of ``entity``, a model or an alias of one, is not hidden; None where no row ever is."""
-    if not soft_deletes(inspect(entity).mapper.class_):
+    if not soft_deletes(entity if isinstance(entity, type) else inspect(entity).mapper.class_):
         return None
     condition: ColumnElement[bool] = entity.deleted_at.is_(None)
     return condition

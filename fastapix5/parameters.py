@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin
@@ -22,8 +22,9 @@ NO_COMMA = StringConstraints(pattern=r"^[^,\x00]+$")
 
 DUPLICATE = "Give this parameter once."
 
-# What a path's segment may hold as it is (RFC 3986), but for the comma.
+# What a path's segment may hold as it is (RFC 3986), but for the comma; and a path that holds nothing to think about.
 UNTOUCHED = "!$&'()*+;=:@"
+PLAIN = re.compile(r"[A-Za-z0-9_./-]*")
 
 ENCODED_SLASH = re.compile(r"%((?:25)*2F)", re.IGNORECASE)
 
@@ -63,8 +64,8 @@ class Parameter:
     default: Any = None
 
     @cached_property
-    def _adapter(self) -> TypeAdapter[Any]:
-        return TypeAdapter(self.annotation)
+    def _convert(self) -> Callable[[str], Any]:
+        return converter(TypeAdapter(self.annotation))
 
     @cached_property
     def _spelling(self) -> tuple[re.Pattern[str], str] | None:
@@ -94,7 +95,10 @@ class Parameter:
             raise self._refused("blank", "This parameter may not be blank.")
         if self._spelling is not None and not self._spelling[0].fullmatch(text):
             raise self._refused(f"{base_type(self.annotation).__name__}_parsing", f"{self._spelling[1]}.")
-        return parse_text(self._adapter, text, "query", self.name)
+        try:
+            return self._convert(text)
+        except (ValidationError, UnicodeError) as error:
+            raise refused(error, "query", self.name) from None
 
     def _refused(self, code: str, message: str) -> ValidationFailed:
         return ValidationFailed([FieldError(("query", self.name), code, message)])
@@ -118,18 +122,27 @@ class Parameter:
 class _Part:
     """One of the values that make up a key."""
 
-    __slots__ = ("adapter", "field", "kind", "spelling")
+    __slots__ = ("convert", "dump", "field", "kind", "spelling")
 
-    def __init__(self, field: str, kind: Any, adapter: TypeAdapter[Any]) -> None:
-        self.field, self.kind, self.adapter = field, kind, adapter
-        self.spelling = SPELLINGS.get(kind)
+    def __init__(self, field: str, annotation: Any) -> None:
+        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        self.field, self.kind = field, base_type(annotation)
+        self.convert, self.dump = converter(adapter), adapter.serializer.to_python
+        self.spelling = SPELLINGS.get(self.kind)
 
     def parse(self, text: str, kwarg: str) -> Any:
         """Return the typed value; raise ValidationFailed, which names ``kwarg``."""
         if self.spelling is not None and not self.spelling[0].fullmatch(text):
             message = f"{self.spelling[1]}."
             raise ValidationFailed([FieldError(("path", kwarg), f"{self.kind.__name__}_parsing", message)])
-        return parse_text(self.adapter, text, "path", kwarg)
+        try:
+            return self.convert(text)
+        except (ValidationError, UnicodeError) as error:
+            raise refused(error, "path", kwarg) from None
+
+    def text(self, value: Any) -> str:
+        """Return what ``parse`` makes the value of."""
+        return value if isinstance(value, str) else str(self.dump(value, mode="json"))
 
 
 @dataclass(frozen=True)
@@ -149,12 +162,8 @@ class Key:
     description: str
 
     @cached_property
-    def _adapters(self) -> tuple[TypeAdapter[Any], ...]:
-        return tuple(TypeAdapter(annotation) for annotation in self.annotations)
-
-    @cached_property
     def _parts(self) -> tuple[_Part, ...]:
-        return tuple(map(_Part, self.fields, map(base_type, self.annotations), self._adapters))
+        return tuple(map(_Part, self.fields, self.annotations))
 
     def parse(self, text: str) -> dict[str, Any]:
         """Return the typed values by attribute.
@@ -173,13 +182,10 @@ class Key:
 
     def format(self, values: Sequence[Any]) -> str:
         """Return the path segment for a row's key values, before percent-encoding."""
-        texts = [
-            adapter.dump_python(value, mode="json") if not isinstance(value, str) else value
-            for adapter, value in zip(self._adapters, values, strict=True)
-        ]
-        if len(texts) == 1:
-            return encode_slash(str(texts[0]))
-        return ",".join(quote(str(text), safe=UNTOUCHED) for text in texts)
+        if len(self._parts) == 1:
+            return encode_slash(self._parts[0].text(values[0]))
+        texts = [part.text(value) for part, value in zip(self._parts, values, strict=True)]
+        return ",".join(quote(text, safe=UNTOUCHED) for text in texts)
 
     def signature(self) -> inspect.Parameter:
         """This parameter as FastAPI declares it, for OpenAPI."""
@@ -214,33 +220,42 @@ def quoted_path(request: Request) -> str:
     """The request's own path, as a URL has it; with the part that a proxy stripped (``root_path``)."""
     path, root = request.scope["path"], request.scope.get("root_path", "").rstrip("/")
     whole = path if path == root or path.startswith(f"{root}/") else root + path
-    return quote(whole, safe=UNTOUCHED + ",/")
+    return quoted(whole)
 
 
-def parse_text(adapter: TypeAdapter[Any], text: str, *loc: str) -> Any:
-    """Return the typed value of ``text``; raise ValidationFailed, which names ``loc``."""
-    try:
-        # Not the adapter's own method, which takes longer to pass eight options on than the validator takes.
-        return adapter.validator.validate_strings(text)  # type: ignore[arg-type]
-    except ValidationError as error:
-        raise ValidationFailed(field_errors(error.errors(include_url=False, include_input=False), *loc)) from None
-    except UnicodeError:
-        raise ValidationFailed([FieldError(loc, "string_unicode", "Input should be valid Unicode.")]) from None
+def quoted(path: str) -> str:
+    """A path, or a segment without slashes, as a URL has it."""
+    return path if PLAIN.fullmatch(path) else quote(path, safe=UNTOUCHED + ",/")
 
 
-def check_unicode(query: bytes) -> None:
-    """Refuse a query string that percent-encodes what is no UTF-8, and would be read as U+FFFD.
+def converter(adapter: TypeAdapter[Any]) -> Callable[[str], Any]:
+    """Return what makes a typed value of a text; what it raises becomes ``refused``."""
+    # Not the adapter's own method, which takes longer to pass eight options on than the validator takes.
+    return adapter.validator.validate_strings  # type: ignore[return-value]
+
+
+def refused(error: ValidationError | UnicodeError, *loc: str) -> ValidationFailed:
+    """Return what is said of a text that a ``converter`` could not read; it names ``loc``."""
+    if isinstance(error, ValidationError):
+        return ValidationFailed(field_errors(error.errors(include_url=False, include_input=False), *loc))
+    return ValidationFailed([FieldError(loc, "string_unicode", "Input should be valid Unicode.")])
+
+
+def query_items(query: bytes) -> list[tuple[str, str]]:
+    """Return the names and texts in a query string, as Starlette reads it.
 
     Raises:
-        ValidationFailed: With the parameters.
+        ValidationFailed: It percent-encodes what is no UTF-8, and would be read as U+FFFD: with the parameters.
     """
-    try:
-        unquote_to_bytes(query).decode()
-    except UnicodeDecodeError:
-        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-        names = [name for name, text in pairs if "\ufffd" in name + text]
-        message = "Input should be valid Unicode."
-        raise ValidationFailed([FieldError(("query", name), "string_unicode", message) for name in names]) from None
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    if b"%" in query:
+        try:
+            unquote_to_bytes(query).decode()
+        except UnicodeDecodeError:
+            names = [name for name, text in pairs if "\ufffd" in name + text]
+            message = "Input should be valid Unicode."
+            raise ValidationFailed([FieldError(("query", name), "string_unicode", message) for name in names]) from None
+    return pairs
 
 
 def defaults_of(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -249,13 +264,19 @@ def defaults_of(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
 
 
 def parse_query(
-    items: Iterable[tuple[str, str]], parameters: Mapping[str, Parameter], known: Mapping[str, bool], *, lenient: bool
+    items: Iterable[tuple[str, str]],
+    parameters: Mapping[str, Parameter],
+    defaults: Mapping[str, Any],
+    known: Mapping[str, bool],
+    *,
+    lenient: bool,
 ) -> dict[str, Any]:
     """Return the typed values of a query string, by parameter name.
 
     Args:
         items: Names and texts, in order.
         parameters: What the route declares.
+        defaults: The values of those that are not given.
         known: Other names that are welcome, those that FastAPI dependencies declare, and whether each takes a list.
         lenient: Whether an unknown name is passed over.
 
@@ -265,7 +286,7 @@ def parse_query(
     texts: dict[str, list[str]] = {}
     for name, text in items:
         texts.setdefault(name, []).append(text)
-    values = defaults_of(parameters)
+    values = dict(defaults)
     errors: list[FieldError] = []
     unknown: list[FieldError] = []
     names = known.keys()

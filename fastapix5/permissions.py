@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,11 +93,14 @@ class HasScope(BasePermission):
             raise ImproperlyConfigured(
                 "HasScope", f"{scopes!r} are no scopes.", 'Write each as one word: HasScope("flights.write").'
             )
-        self.scopes = scopes
+        self.scopes = tuple(map(Scope, scopes))
 
     def granting(self, access: Access) -> Scope | None:
         """Return the first of these scopes that the access has, or None."""
-        return next((Scope(scope) for scope in self.scopes if scope in access.scopes), None)
+        for scope in self.scopes:
+            if scope in access.scopes:
+                return scope
+        return None
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Return whether the access is authenticated and has one of the scopes."""
@@ -230,6 +233,22 @@ def checks_objects(permission: type[BasePermission] | BasePermission) -> bool:
         return checks_objects(permission.part)
     made = permission if isinstance(permission, type) else type(permission)
     return made.has_object_permission is not BasePermission.has_object_permission
+
+
+def parts_of(permissions: Iterable[BasePermission]) -> Iterator[BasePermission]:
+    """Yield what there is to ask where all must agree: each part of ``a & b`` by itself, and nobody who always agrees."""
+    for permission in permissions:
+        if type(permission) is And:
+            yield from parts_of(permission.parts)
+        elif type(permission) is not AllowAny:
+            yield permission
+
+
+def names_scopes(permission: BasePermission) -> bool:
+    """Return whether the permission, or a part of it, grants by scope."""
+    if isinstance(permission, (And, Or)):
+        return any(map(names_scopes, permission.parts))
+    return isinstance(permission, HasScope)
 
 
 def _is_permission(value: object) -> bool:

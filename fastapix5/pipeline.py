@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, Protocol, TypeVar
-from urllib.parse import quote
 
 from starlette.authentication import AuthCredentials
 from starlette.requests import Request
 from starlette.responses import Response
 
 from fastapix5.access import ANONYMOUS, Access, current_access
-from fastapix5.actions import Action
 from fastapix5.ancestors import resolve_ancestors
 from fastapix5.authentication import BaseAuthentication
-from fastapix5.concurrency import call, is_pending
+from fastapix5.concurrency import is_pending
 from fastapix5.db.direct import stands_alone
 from fastapix5.db.retries import run_unit
 from fastapix5.db.sessions import current_scope, session_scope
@@ -23,9 +21,9 @@ from fastapix5.db.transactions import atomic
 from fastapix5.exceptions import CredentialsError, FieldError, SerializationFailure, ValidationFailed
 from fastapix5.handlers import Body, denied, find
 from fastapix5.lists import Mapped
-from fastapix5.parameters import UNTOUCHED, check_unicode, parse_query, quoted_path
-from fastapix5.permissions import BasePermission, granted_scope
-from fastapix5.plan import RoutePlan
+from fastapix5.parameters import parse_query, query_items, quoted, quoted_path
+from fastapix5.permissions import granted_scope
+from fastapix5.plan import MADE, RoutePlan
 from fastapix5.settings import settings
 from fastapix5.throttling import check_throttles
 
@@ -48,11 +46,15 @@ class Inclusion(Protocol[S]):
 
     Attributes:
         plan: The route's.
+        solves: Whether there is anything to ``solve`` in step 5.
         waits: Whether a dependency reads the body, so that all of them run in step 9.
+        has_body: Whether anything takes the body.
     """
 
     plan: RoutePlan
+    solves: bool
     waits: bool
+    has_body: bool
 
     def known_parameters(self) -> Mapping[str, bool]:
         """Query parameters that FastAPI dependencies and actions declare, and whether each takes a list."""
@@ -63,8 +65,11 @@ class Inclusion(Protocol[S]):
     async def read_body(self, request: Request) -> bytes | Exception:
         """Read the body, or say why it cannot be taken."""
 
-    async def parse_body(self, request: Request, raw: bytes | Exception, solved: S) -> tuple[Body, S]:
-        """Parse the body, and run the dependencies that wait for it."""
+    def parse_body(self, raw: bytes | Exception, solved: S | None) -> Body:
+        """Parse the body; what is wrong with it waits in the ``Body``."""
+
+    async def solve_with_body(self, request: Request, raw: bytes | Exception) -> tuple[Body, S | None]:
+        """Run the dependencies that waited for the body, and parse it."""
 
 
 async def answer(inclusion: Inclusion[S], request: Request) -> Response:
@@ -90,49 +95,47 @@ async def answer(inclusion: Inclusion[S], request: Request) -> Response:
         Error: Whatever refuses the request; ``problems`` says how it looks.
     """
     plan = inclusion.plan
-    view = plan.prototype.for_request(request, plan)
+    view = plan.prototype.for_request(request, plan.attributes)
     try:
         # Open from the start: an authentication or a permission may ask the database too. Nothing connects before.
         async with session_scope():
-            await authenticate(view)
-            views = parent_views(view)
-            refused = parse_keys(view, views)
-            await check_permissions(view, views)
+            settle(view, await authenticate(plan, request) if plan.policies.authentication else ANONYMOUS)
+            above = parent_views(view) if plan.parents else ()
+            refused = parse_keys(view, above)
+            if not plan.is_open:
+                await check_permissions(view, above)
             if plan.policies.throttles:
                 await check_throttles(plan.policies.throttles, request, view)
             parse_parameters(view, refused, inclusion.known_parameters)
-            solved = await inclusion.solve(request)
-            raw = await inclusion.read_body(request)
-            attempts = Attempts(inclusion, request, (*views, view), solved, raw)
+            solved = await inclusion.solve(request) if inclusion.solves else None
+            raw = await inclusion.read_body(request) if inclusion.has_body else b""
             if plan.safe:
-                response = await attempts.make()
-            elif plan.compiled and plan.around is None and not inclusion.waits and stands_alone(plan.using):
-                response = await attempts.make_alone()
+                response, solved = await attempt(inclusion, view, above, solved, raw)
             else:
-                response = await attempts.make_in_transaction()
+                response, solved = await Attempts(inclusion, view, above, solved, raw).make()
     except CredentialsError as error:
         error.challenge = challenge(view, request)
         raise
-    attempts.solved.finish(response)
+    if solved is not None:
+        solved.finish(response)
     return response
 
 
 # 2
 
 
-async def authenticate(view: Any) -> None:
+async def authenticate(plan: RoutePlan, request: Request) -> Access:
     """Ask each authentication in turn; the first that finds its kind of credentials decides.
 
     Raises:
         AuthenticationFailed: Credentials were given and do not hold.
     """
-    access: Access = ANONYMOUS
-    for authentication in view.plan.policies.authentication:
-        found = await call(authentication.authenticate, view.request)
-        if found is not None:
-            access = found
-            break
-    settle(view, access)
+    for authentication in plan.policies.authentication:
+        found: Any = authentication.authenticate(request)
+        access: Access | None = await found if is_pending(found) else found
+        if access is not None:
+            return access
+    return ANONYMOUS
 
 
 def settle(view: Any, access: Access) -> None:
@@ -155,10 +158,9 @@ def challenge(view: Any, request: Request) -> str:
 def parent_views(view: Any) -> tuple[Any, ...]:
     """The ancestors' viewsets for this request, each as its retrieve."""
     views = []
-    for parent in view.plan.parents:
-        above = parent.prototype.for_request(view.request, None)
-        above.action, above.key, above.access = Action.RETRIEVE.value, parent.key, view.access
-        above.authenticates, above.permissions = view.authenticates, parent.permissions
+    for parent, attributes in zip(view.plan.parents, view.plan.above, strict=True):
+        above = parent.prototype.for_request(view.request, attributes)
+        above.access = view.access
         views.append(above)
     return tuple(views)
 
@@ -169,7 +171,7 @@ def parse_keys(view: Any, views: tuple[Any, ...]) -> list[FieldError]:
     A key that is of the wrong type stays as it was written: the permissions come first, and then it is refused.
     """
     refused: list[FieldError] = []
-    texts = view.request.path_params
+    texts = view.request.scope["path_params"]
     for key in view.plan.keys:
         text = texts[key.kwarg]
         try:
@@ -194,13 +196,12 @@ async def check_permissions(view: Any, views: tuple[Any, ...]) -> None:
         PermissionDenied: One refuses somebody known.
     """
     known = view.access
-    for asked in (*views, view):
-        permissions: tuple[BasePermission, ...] = asked.permissions
-        for permission in permissions:
+    for asked, gate in zip((*views, view), view.plan.gates, strict=True):
+        for permission in gate.asked:
             verdict = permission.has_permission(view.request, asked)
             if not (await verdict if is_pending(verdict) else verdict):
                 raise denied(asked)
-        scope = granted_scope(permissions, asked.access)
+        scope = granted_scope(gate.granting, asked.access)
         if scope != asked.access.scope:
             asked.access = replace(asked.access, scope=scope)
     if view.access is not known:
@@ -224,76 +225,92 @@ def parse_parameters(view: Any, refused: Sequence[FieldError], known: Callable[[
     if refused:
         raise ValidationFailed(refused)
     plan, written = view.plan, view.request.scope["query_string"]
-    if not written:
+    if written:
+        view.query_items = query_items(written)
+        view.query = parse_query(view.query_items, plan.parameters, plan.defaults, known(), lenient=plan.lenient)
+    else:
         view.query = dict(plan.defaults)
-        return
-    if b"%" in written:
-        check_unicode(written)
-    view.query = parse_query(view.request.query_params.multi_items(), plan.parameters, known(), lenient=plan.lenient)
 
 
 # 6 to 10
 
 
-class Attempts(Generic[S]):
-    """Steps 6 to 10, which may run more than once: each time from what the steps before have left.
+async def attempt(
+    inclusion: Inclusion[S], view: Any, above: tuple[Any, ...], solved: S | None, raw: bytes | Exception
+) -> tuple[Response, S | None]:
+    """Make steps 6 to 10, from what the steps before have left, and return what the dependencies left in the end.
 
     Args:
         inclusion: The route.
-        request: The request.
-        views: The ancestors' views and the request's own, as step 5 has left them.
-        solved: What the dependencies left.
+        view: The request's viewset.
+        above: Those of the ancestors.
+        solved: What the dependencies left in step 5.
+        raw: The body, or why it cannot be taken.
+    """
+    plan = inclusion.plan
+    # A permission may have asked for rows before its scope was granted.
+    view.row_limits = None
+    if above:
+        view.ancestors = await resolve_ancestors(plan.parents, above, plan.link)
+    if inclusion.waits:
+        # A dependency that reads the body runs only where there is something to write to.
+        await find(view)
+        body, solved = await inclusion.solve_with_body(view.request, raw)
+    else:
+        body = inclusion.parse_body(raw, solved)
+    return render(view, await plan.handler(view, body)), solved
+
+
+class Attempts(Generic[S]):
+    """Steps 6 to 10 of an unsafe method, which may run more than once: each time from what was there before the first.
+
+    Args:
+        inclusion: The route.
+        view: The request's viewset.
+        above: Those of the ancestors.
+        solved: What the dependencies left in step 5.
         raw: The body, or why it cannot be taken.
     """
 
     def __init__(
-        self, inclusion: Inclusion[S], request: Request, views: Sequence[Any], solved: S, raw: bytes | Exception
+        self, inclusion: Inclusion[S], view: Any, above: tuple[Any, ...], solved: S | None, raw: bytes | Exception
     ) -> None:
         self.inclusion = inclusion
-        self.request = request
-        self.raw = raw
+        self.view = view
+        self.above = above
         self.solved = solved
-        self.views = views
+        self.raw = raw
         self.number = 0
-        if not inclusion.plan.safe:
-            self.before = [remembered(view) for view in views]
-            self.take_back = solved.remember()
+        self.before = [remembered(found) for found in (*above, view)] if inclusion.plan.retry else []
+        self.take_back = None if solved is None else solved.remember()
 
-    async def make(self) -> Response:
+    async def make(self) -> tuple[Response, S | None]:
+        """Make attempts until one holds beside others; where one statement is all of it, the first needs no transaction."""
+        plan = self.inclusion.plan
+        if plan.compiled and plan.around is None and not self.inclusion.waits and stands_alone(plan.using):
+            work = current_scope().work(plan.using)
+            work.is_alone = True
+            try:
+                return await self.attempt()
+            except SerializationFailure:
+                # Nothing was kept.
+                if not plan.retry:
+                    raise
+            finally:
+                work.is_alone = False
+        return await run_unit(plan.using, lambda: atomic(plan.using), self.attempt, again=plan.retry)
+
+    async def attempt(self) -> tuple[Response, S | None]:
         """Make an attempt."""
         self.number += 1
         if self.number > 1:
-            self.take_back()
-            self.views = [anew(view, state) for view, state in zip(self.views, self.before, strict=True)]
-        plan, (*above, view) = self.inclusion.plan, self.views
-        # A permission may have asked for rows before its scope was granted.
-        view.row_limits = None
-        if above:
-            view.ancestors = await resolve_ancestors(plan.parents, tuple(above), plan.link)
-        if self.inclusion.waits:
-            # A dependency that reads the body runs only where there is something to write to.
-            await find(view)
-        body, self.solved = await self.inclusion.parse_body(self.request, self.raw, self.solved)
-        return render(view, await plan.handler(view, body))
-
-    async def make_in_transaction(self) -> Response:
-        """Make attempts, each in a transaction, until one holds beside others."""
-        plan = self.inclusion.plan
-        return await run_unit(plan.using, lambda: atomic(plan.using), self.make, again=plan.retry)
-
-    async def make_alone(self) -> Response:
-        """Make an attempt whose one statement is its own transaction."""
-        work = current_scope().work(self.inclusion.plan.using)
-        work.is_alone = True
-        try:
-            return await self.make()
-        except SerializationFailure:
-            # Nothing was kept.
-            if not self.inclusion.plan.retry:
-                raise
-        finally:
-            work.is_alone = False
-        return await self.make_in_transaction()
+            if self.take_back is not None:
+                self.take_back()
+            *above, self.view = [
+                anew(view, state) for view, state in zip((*self.above, self.view), self.before, strict=True)
+            ]
+            self.above = tuple(above)
+        return await attempt(self.inclusion, self.view, self.above, self.solved, self.raw)
 
 
 def remembered(view: Any) -> dict[str, Any]:
@@ -305,7 +322,7 @@ def anew(view: Any, attributes: Mapping[str, Any]) -> Any:
     """Another view with the given attributes; its repository and service are made anew too."""
     fresh = object.__new__(type(view))
     vars(fresh).update(attributes)
-    for made in ("repository", "service"):
+    for made in MADE:
         vars(fresh).pop(made, None)
     return fresh
 
@@ -349,4 +366,4 @@ class Rendered(Response):
 
 def location(request: Request, key: str) -> str:
     """Where a new row lives: behind the collection's own path."""
-    return f"{settings.PUBLIC_BASE_URL or ''}{quoted_path(request)}/{quote(key, safe=UNTOUCHED + ',')}"
+    return f"{settings.PUBLIC_BASE_URL or ''}{quoted_path(request)}/{quoted(key)}"

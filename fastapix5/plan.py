@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from fastapix5.actions import SAFE_METHODS
+from fastapix5.access import ANONYMOUS
+from fastapix5.actions import SAFE_METHODS, Action
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.filters import BaseFilterBackend
 from fastapix5.pagination import BasePagination
 from fastapix5.parameters import Key, Parameter, defaults_of
-from fastapix5.permissions import BasePermission
+from fastapix5.permissions import BasePermission, names_scopes, parts_of
 from fastapix5.problems import Location
 from fastapix5.repositories import Read
 from fastapix5.schemas import SchemaField
@@ -23,6 +24,9 @@ from fastapix5.throttling import BaseThrottle
 
 # Step 9 of a route: runs with the view and the body's values, returns what is rendered.
 Handler = Callable[[Any, Any], Awaitable[Any]]
+
+# What a viewset makes for itself when it is asked for it: a copy makes its own.
+MADE = ("router", "repository", "service")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +72,19 @@ class ParentPlan:
     link: Mapping[str, str]
     permissions: tuple[BasePermission, ...]
     loads: bool
+
+
+class Gate:
+    """What step 3 asks of one viewset's permissions.
+
+    Attributes:
+        asked: Those that are asked, all of which must agree.
+        granting: Those that may name the scope by which they let somebody in.
+    """
+
+    def __init__(self, permissions: tuple[BasePermission, ...]) -> None:
+        self.asked = tuple(parts_of(permissions))
+        self.granting = tuple(filter(names_scopes, permissions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +193,37 @@ class RoutePlan:
         """Every permission that is asked, the outermost ancestor's first."""
         above = (permission for parent in self.parents for permission in parent.permissions)
         return (*above, *self.policies.permissions)
+
+    @cached_property
+    def gates(self) -> tuple[Gate, ...]:
+        """What step 3 asks, of the outermost ancestor first and of the route itself last."""
+        above = (Gate(parent.permissions) for parent in self.parents)
+        return (*above, Gate(self.policies.permissions))
+
+    @cached_property
+    def is_open(self) -> bool:
+        """Whether nobody is asked who they are, nor whether they may."""
+        return not self.policies.authentication and not any(gate.asked for gate in self.gates)
+
+    @cached_property
+    def attributes(self) -> Mapping[str, Any]:
+        """What every view of this route begins with."""
+        own = {"plan": self, "action": self.action, "key": self.row_key, "permissions": self.policies.permissions}
+        return self._begin(self.prototype, own)
+
+    @cached_property
+    def above(self) -> tuple[Mapping[str, Any], ...]:
+        """What every view of each ancestor begins with, as its retrieve."""
+        retrieve = {"plan": None, "action": Action.RETRIEVE.value}
+        return tuple(
+            self._begin(parent.prototype, {**retrieve, "key": parent.key, "permissions": parent.permissions})
+            for parent in self.parents
+        )
+
+    def _begin(self, prototype: Any, own: Mapping[str, Any]) -> Mapping[str, Any]:
+        declared = {name: value for name, value in vars(prototype).items() if name not in MADE}
+        asks = {"access": ANONYMOUS, "authenticates": bool(self.policies.authentication)}
+        return {**declared, **asks, **own}
 
     @cached_property
     def keys(self) -> tuple[Key, ...]:

@@ -89,10 +89,10 @@ class PlanRouter(APIRouter):
         included = _get_scope_included_router(scope)
         if included is None or included.original_router is not self:
             return super().matches(scope)
-        match, app = self._inclusion(included).find(scope)
-        if app is not None:
-            scope[FOUND] = (included, app)
-        return match, {}
+        found = self._inclusion(included).find(scope)
+        if found.app is not None:
+            scope[FOUND] = found
+        return found.match, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request by what ``matches`` found."""
@@ -100,10 +100,12 @@ class PlanRouter(APIRouter):
         if included is None or included.original_router is not self:
             await super().handle(scope, receive, send)
             return
-        asked, app = scope.pop(FOUND, (None, None))
-        if asked is not included:
-            _, app = self._inclusion(included).find(scope)
-        await (app or self.default)(scope, receive, send)
+        found: Found | None = scope.pop(FOUND, None)
+        if found is None or found.included is not included:
+            found = self._inclusion(included).find(scope)
+        scope.update(found.child_scope)
+        _route_selected(scope=scope, path=found.path)
+        await (found.app or self.default)(scope, receive, send)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an application of its own: where the router is mounted."""
@@ -153,6 +155,26 @@ class Bound(NamedTuple):
     endpoint: Any
     path: str
     app: ASGIApp
+
+
+class Found(NamedTuple):
+    """What an inclusion has for a request.
+
+    Attributes:
+        included: The inclusion, as FastAPI has it.
+        match: How well it matches.
+        app: What serves the request; None for nothing.
+        position: Where in the router that stands.
+        child_scope: What it adds to the request's scope.
+        path: The whole path of the route, where it is a viewset's.
+    """
+
+    included: _IncludedRouter
+    match: Match = Match.NONE
+    app: ASGIApp | None = None
+    position: int = 0
+    child_scope: Mapping[str, Any] = {}
+    path: str | None = None
 
 
 # What a path leads to, by method.
@@ -213,50 +235,49 @@ class Inclusion:
             for position, run in index.others
         ]
         self._bound: dict[int, Bound] = {}
+        self._nothing = Found(included)
 
-    def find(self, scope: Scope) -> tuple[Match, ASGIApp | None]:
-        """Return how well the best route matches a request, and what serves it."""
-        match, app, position = self._planned(scope) if scope["type"] == "http" else NOTHING
+    def find(self, scope: Scope) -> Found:
+        """Return the best route for a request."""
+        found = self._planned(scope) if scope["type"] == "http" else self._nothing
         for place, run in self._others:
-            if match is Match.FULL and place > position:
+            if found.match is Match.FULL and place > found.position:
                 break
             other, _ = run.matches(scope)
             if other is Match.FULL:
-                return other, run.handle
-            if other is Match.PARTIAL and match is Match.NONE:
-                match, app = other, run.handle
-        return match, app
+                return Found(self._included, other, run.handle)
+            if other is Match.PARTIAL and found.match is Match.NONE:
+                found = Found(self._included, other, run.handle)
+        return found
 
-    def _planned(self, scope: Scope) -> tuple[Match, ASGIApp | None, int]:
-        """What the viewsets have for a request, and where in the router that stands."""
+    def _planned(self, scope: Scope) -> Found:
+        """What the viewsets have for a request."""
         whole = get_route_path(scope)
         # Most of many routers are asked in vain.
         if not whole.startswith(self._head):
-            return NOTHING
+            return self._nothing
         method, tree = scope["method"], self.index.tree
         missed: list[Leaf] = []
         for above, path in self._prefix.split(whole, tree.depth):
             for node, leaf, values in tree.find(path):
                 entry = leaf.get(method)
                 if entry is not None:
-                    return Match.FULL, partial(self._serve, entry, above, values), entry.position
+                    return self._chosen(entry, {**scope.get("path_params", {}), **above}, values)
                 missed.append(leaf)
                 # Another route of the application may have the other methods, but a key must not: /late is no flight.
                 if node.hides_a_key:
-                    return Match.FULL, OtherMethods(missed), position_of(missed)
+                    return Found(self._included, Match.FULL, OtherMethods(missed), position_of(missed))
         if not missed:
-            return NOTHING
+            return self._nothing
         match = Match.FULL if method == "OPTIONS" else Match.PARTIAL
-        return match, OtherMethods(missed, [run for _, run in self._others]), position_of(missed)
+        app = OtherMethods(missed, [run for _, run in self._others])
+        return Found(self._included, match, app, position_of(missed))
 
-    async def _serve(
-        self, entry: Entry, above: Mapping[str, Any], values: Values, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    def _chosen(self, entry: Entry, above: dict[str, Any], values: Values) -> Found:
         bound = self._bound.get(entry.position) or self._bind(entry)
-        scope["route"], scope["endpoint"] = entry.route, bound.endpoint
-        scope["path_params"] = {**scope.get("path_params", {}), **above, **dict(zip(entry.names, values, strict=True))}
-        _route_selected(scope=scope, path=bound.path)
-        await bound.app(scope, receive, send)
+        above.update(zip(entry.names, values, strict=True))
+        child_scope = {"route": entry.route, "endpoint": bound.endpoint, "path_params": above}
+        return Found(self._included, Match.FULL, bound.app, entry.position, child_scope, bound.path)
 
     def _bind(self, entry: Entry) -> Bound:
         """What the inclusion makes of a route, made when the route is first asked for."""
@@ -266,10 +287,6 @@ class Inclusion:
         if not route.idle or context.max_body_size is not None:
             app = partial(with_problems, cast("ASGIApp", context.app), plan=entry.route.plan)
         return self._bound.setdefault(entry.position, Bound(context.endpoint, context.path_format, app))
-
-
-# What a router finds for a path that is not its own.
-NOTHING = (Match.NONE, None, 0)
 
 
 class OtherMethods:

@@ -10,12 +10,12 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from fastapix5.access import ANONYMOUS, Access
+from fastapix5.access import Access
 from fastapix5.actions import SAFE_METHODS, Action
 from fastapix5.ancestors import NO_ANCESTORS, Ancestors, limited, rows
 from fastapix5.authentication import BaseAuthentication
 from fastapix5.checks import check_keywords
-from fastapix5.concurrency import call
+from fastapix5.concurrency import call, is_pending
 from fastapix5.declarations import Declaration
 from fastapix5.filters import BaseFilterBackend
 from fastapix5.handlers import denied, fetch_object, render
@@ -109,6 +109,7 @@ class GenericViewSet(Generic[M]):
     # What the pipeline keeps here for one request.
     plan: RoutePlan | None = None
     key: Key
+    query_items: Sequence[tuple[str, str]]
     keys: dict[str, dict[str, Any]]
     ancestors: Ancestors
     location: tuple[Any, ...] | None = None
@@ -141,21 +142,16 @@ class GenericViewSet(Generic[M]):
         router.add_resource(compile_declaration(Declaration(self), GenericViewSet))
         return router
 
-    def for_request(self, request: Request, plan: RoutePlan | None) -> Self:
-        """Return this request's own viewset. The pipeline calls it."""
+    def for_request(self, request: Request, attributes: Mapping[str, Any]) -> Self:
+        """Return this request's own viewset. The pipeline calls it.
+
+        Args:
+            request: The request.
+            attributes: What every view of the route begins with.
+        """
         view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__)
-        for made in ("router", "repository", "service"):
-            # What the declaration made for itself is not this request's.
-            view.__dict__.pop(made, None)
-        view.request, view.plan = request, plan
-        view.access, view.parents, view.query, view.keys = ANONYMOUS, {}, {}, {}
-        view.ancestors, view.location = NO_ANCESTORS, None
-        if plan is not None:
-            view.action = plan.action
-            view.permissions = plan.policies.permissions
-            view.authenticates = bool(plan.policies.authentication)
-            view.key = plan.row_key
+        fresh = {"request": request, "parents": {}, "query": {}, "query_items": (), "keys": {}}
+        view.__dict__.update(attributes, ancestors=NO_ANCESTORS, location=None, **fresh)
         return view
 
     @property
@@ -191,7 +187,8 @@ class GenericViewSet(Generic[M]):
     async def filter_queryset(self, queryset: QuerySet[M]) -> QuerySet[M]:
         """Return ``queryset`` as the filter backends narrow and order it."""
         for backend in () if self.plan is None else self.plan.policies.filters:
-            queryset = await call(backend.filter_queryset, self.request, queryset, self)
+            found = backend.filter_queryset(self.request, queryset, self)
+            queryset = await found if is_pending(found) else found
         return queryset
 
     async def paginate_queryset(self, queryset: QuerySet[M]) -> Any:

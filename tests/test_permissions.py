@@ -20,6 +20,7 @@ from fastapix5.permissions import (
     as_instance,
     checks_objects,
     granted_scope,
+    parts_of,
 )
 
 pytestmark = pytest.mark.anyio
@@ -235,6 +236,13 @@ def test_checks_objects_finds_overrides() -> None:
     assert checks_objects(AllowAny & (IsAda | ~IsOwner))
     assert not checks_objects(IsAda)
     assert not checks_objects(AllowAny & ~(IsAda | HasScope("a")))
+
+
+def test_where_all_must_agree_each_part_is_asked_by_itself() -> None:
+    """The parts of ``&`` come one after the other, and who agrees to everything is not asked."""
+    either = HasScope("a") | HasScope("b")
+    asked = parts_of([AllowAny(), IsAuthenticated() & either & AllowAny()])
+    assert list(map(repr, asked)) == ["IsAuthenticated", "(HasScope('a') | HasScope('b'))"]
 
 
 def test_granted_scope_is_that_of_the_part_that_granted() -> None:

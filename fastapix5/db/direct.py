@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -52,21 +51,25 @@ OWN_LISTENERS = (begin_immediate, handle_error)
 # What the engine for statements that commit themselves is told, and no more.
 AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
 
-# Listeners of a class are told by an instance only.
-_any_session = RoutedSession()
+# Who listens to all sessions is told by one that nobody else knows; the collections stay the same.
+_any_session = RoutedSession().dispatch
+TO_ALL_SESSIONS = tuple(getattr(_any_session, name).parent_listeners for name in SESSION_EVENTS)
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """How a statement of the running scope goes.
 
     Attributes:
         database: Where to ``run`` it directly, or None: through the session, by SQLAlchemy.
         why: Why not directly, or the empty string.
+        work: What is known of the alias's session.
+        session: The session, where there is one.
     """
 
     database: Database | None
-    why: str = ""
+    why: str
+    work: Work
+    session: AsyncSession | None
 
 
 def way(using: str) -> Way:
@@ -83,17 +86,12 @@ def way(using: str) -> Way:
     scope = current_scope()
     work = scope.work(using)
     session = scope.sessions.get(scope.name(using)) if scope.sessions else None
-    database = work.database or work.get_database()
+    database = work.get_database()
     why = refusal(database) or _engagement(scope, work, session)
-    if why:
-        return Way(None, why)
     dialect: Any = database.transactional.dialect
-    if not dialect.is_initialized:
-        return Way(None, "the engine has not connected yet")
-    found: Way | None = database.memo.get(Way)
-    if found is None:
-        found = database.memo[Way] = Way(database)
-    return found
+    if not why and not dialect.is_initialized:
+        why = "the engine has not connected yet"
+    return Way(None if why else database, why, work, session)
 
 
 def refusal(database: Database) -> str:
@@ -120,8 +118,8 @@ def refusal(database: Database) -> str:
         return f"somebody listens to its statements ({name})"
     if name := _listened_to(dialect.dispatch, DIALECT_EVENTS):
         return f"somebody listens to its statements ({name})"
-    if name := _listened_to(_any_session.dispatch, SESSION_EVENTS):
-        return f"somebody listens to sessions ({name})"
+    if any(TO_ALL_SESSIONS):
+        return f"somebody listens to sessions ({_listened_to(_any_session, SESSION_EVENTS)})"
     return pool.watcher
 
 
@@ -136,11 +134,11 @@ def stands_alone(using: str) -> bool:
     return database.transactional.dialect._on_connect_isolation_level is None  # noqa: SLF001 (what create_engine was told)
 
 
-async def run(database: Database, text: str, parameters: Sequence[Any], *, writes: bool = False) -> Sequence[Any]:
-    """Run a statement where ``way`` has said that it goes directly, and return its rows as the driver gives them.
+async def run(found: Way, text: str, parameters: Sequence[Any], *, writes: bool = False) -> Sequence[Any]:
+    """Run a statement that goes directly, and return its rows as the driver gives them.
 
     Args:
-        database: The database.
+        found: What ``way`` has just said.
         text: The statement, with the driver's own placeholders.
         parameters: The values for these, as the driver takes them.
         writes: Whether it writes: writers of one SQLite database take turns.
@@ -150,9 +148,9 @@ async def run(database: Database, text: str, parameters: Sequence[Any], *, write
         Unavailable: The database does not answer.
         SQLAlchemyError: What SQLAlchemy would raise in its place.
     """
-    scope = current_scope()
-    name, work = _find(scope, database)
-    session = scope.sessions.get(name)
+    database, why, work, session = found
+    if database is None:
+        raise LookupError(f"A statement cannot go directly here: {why}.")
     if session is not None:
         let_go_of_lost(session)
     work.take(object())
@@ -168,13 +166,6 @@ async def run(database: Database, text: str, parameters: Sequence[Any], *, write
             pool.give_back(entry)
     finally:
         work.leave()
-
-
-def _find(scope: Scope, database: Database) -> tuple[str, Work]:
-    for name, work in scope.works.items():
-        if work.database is database:
-            return name, work
-    raise LookupError("Ask way() in this session scope before run().")
 
 
 def _engagement(scope: Scope, work: Work, session: AsyncSession | None) -> str:
@@ -205,9 +196,9 @@ def _engagement(scope: Scope, work: Work, session: AsyncSession | None) -> str:
 def _listened_to(dispatch: Any, names: Sequence[str]) -> str:
     """Return the first of some events to which others than ourselves listen, or the empty string."""
     for name in names:
-        listeners = getattr(dispatch, name)
-        if listeners and any(listener not in OWN_LISTENERS for listener in listeners):
-            return name
+        for listener in getattr(dispatch, name):
+            if listener not in OWN_LISTENERS:
+                return name
     return ""
 
 

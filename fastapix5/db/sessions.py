@@ -60,7 +60,7 @@ class Scope:
     async def __aenter__(self) -> Self:
         if self.is_open:
             raise RuntimeError("This session scope is open already: write session_scope() anew for each block.")
-        self.is_open, self.is_over = True, False
+        self.is_open, self.is_over, self.works = True, False, {}
         self.outer, self.outer_access = _current.get(), current_access.get()
         if self.given is not None:
             self.works[self.using] = self.given.info.setdefault(KEY, Work(self.using, is_ours=False))
@@ -82,7 +82,9 @@ class Scope:
         finally:
             _current.set(self.outer)
             current_access.set(self.outer_access)
-            await self._close()
+            self.is_open, self.is_over = False, True
+            if self.sessions or any(work.is_busy for work in self.works.values()):
+                await self._close()
 
     if not TYPE_CHECKING:  # mypy refuses what these refuse.
 
@@ -124,7 +126,6 @@ class Scope:
         return self.using if alias == DEFAULT else alias
 
     async def _close(self) -> None:
-        self.is_open, self.is_over = False, True
         while self.sessions:
             name, session = self.sessions.popitem()
             work = self.works.pop(name)
@@ -176,7 +177,8 @@ def session_scope(
         TypeError: An option is none of these.
         UnflushedChanges: On leaving: an object was changed and the change never written.
     """
-    _check_options(session_options)
+    if session_options:
+        _check_options(session_options)
     return Scope(using, access, session_options)
 
 

@@ -121,7 +121,7 @@ def _write_term(
     verb: str, build: Any, mapper: Mapper[Any], data: Mapping[str, Any], facts: Sequence[Fact], read: Read
 ) -> Term[Executable]:
     related = _related(read)
-    bound = [name for name, value in data.items() if not isinstance(value, EXPRESSIONS)]
+    bound = {name: value for name, value in data.items() if not isinstance(value, EXPRESSIONS)}
     terms = (*related, *facts)
 
     def make(slots: Slots | None) -> Executable:
@@ -139,16 +139,15 @@ def _write_term(
         returned: Executable = build(mapper, written, conditions[len(related) :], read.returning(reach))
         return returned
 
-    values = (*[data[name] for name in bound], *values_of(terms))
-    return Term(_shape(verb, read, terms, _columns(data)), values, make, parameters_of(terms))
+    columns = tuple(data) if len(bound) == len(data) else _columns(data, bound)
+    values = (*bound.values(), *values_of(terms))
+    return Term(_shape(verb, read, terms, columns), values, make, parameters_of(terms))
 
 
-def _columns(data: Mapping[str, Any]) -> Hashable:
+def _columns(data: Mapping[str, Any], bound: Mapping[str, Any]) -> Hashable:
     """What of ``data`` decides the text: its names, and where the null of JSON stands; other SQL has no shape here."""
-    if all(not isinstance(value, EXPRESSIONS) for value in data.values()):
-        return tuple(data)
-    if all(isinstance(value, Null) for value in data.values() if isinstance(value, EXPRESSIONS)):
-        return tuple((name, isinstance(value, Null)) for name, value in data.items())
+    if all(isinstance(value, Null) for name, value in data.items() if name not in bound):
+        return tuple((name, name in bound) for name in data)
     return OPAQUE
 
 

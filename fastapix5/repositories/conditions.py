@@ -59,7 +59,7 @@ class Q:
 
     def __init__(self, *conditions: Condition, **lookups: Any) -> None:
         # An iterator gives its values once, and a Q is read more often.
-        kept = ((name, _kept(value)) for name, value in lookups.items())
+        kept = [(name, _kept(value)) for name, value in lookups.items()]
         for condition in conditions:
             check_condition(condition)
         self.children: tuple[Condition | tuple[str, Any], ...] = (*conditions, *kept)
@@ -175,6 +175,8 @@ def check_condition(condition: Any) -> None:
 
 
 def _kept(value: Any) -> Any:
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return value
     if isinstance(value, (set, frozenset, Iterator)) or type(value).__name__.startswith("dict_"):
         return list(value)
     return list(value) if type(value) is list else value

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Integer, Select
 
 from fastapix5.models import not_deleted
+from fastapix5.repositories.conditions import Ground, Q, to_sql
 from fastapix5.repositories.description import Description
 from fastapix5.repositories.lookups import walk
 from fastapix5.repositories.policies import has_policies, policy_terms, related_condition
@@ -20,6 +21,7 @@ from fastapix5.repositories.shapes import (
     bound_slot,
     fact_of,
     made,
+    opaque,
     parameters_of,
     shapes_of,
     term_of,
@@ -53,14 +55,34 @@ def terms_of(rows: Description[Any, Any]) -> tuple[Fact, ...]:
     if rows.annotations:
         raise Shapeless
     policy = policy_terms(rows.model) if rows.guarded else ()
-    if not rows.conditions:
-        return policy
+    return (*policy, *_own_terms(rows)) if rows.conditions else policy
+
+
+def _own_terms(rows: Description[Any, Any]) -> list[Fact]:
     model, narrowed = rows.model, has_policies()
-    own = [
+    return [
         item if isinstance(item, Term) else term_of(item, model, related_condition, narrowed=narrowed)
         for item in rows.conditions
     ]
-    return (*policy, *own)
+
+
+def taken_apart(rows: D) -> D:
+    """The same rows, for whoever makes several statements of them: their conditions are taken apart once."""
+    if not rows.conditions or rows.annotations:
+        return rows
+    try:
+        return rows.vary(conditions=tuple(_own_terms(rows)))
+    except Shapeless:
+        return rows
+
+
+def key_fact(model: type[Any], key: Mapping[str, Any]) -> Fact:
+    """That a row has a key, which is given by attribute: what ``filter(**key)`` says, as far as it can be taken apart."""
+    condition = Q(**key)
+    try:
+        return term_of(condition, model, related_condition, narrowed=has_policies())
+    except Shapeless:
+        return opaque(lambda: to_sql((condition,), Ground(model, related_condition)))
 
 
 def facts_of(rows: Description[Any, Any]) -> tuple[Fact, ...]:
@@ -115,10 +137,9 @@ def bare(rows: D, conditions: Iterable[ColumnElement[bool]]) -> D:
     return rows.vary(conditions=tuple(conditions), guarded=False, start=0, stop=None)
 
 
-def _is_plain(model: type[Any], by: Any) -> bool:
+def _is_plain(model: Any, by: Any) -> bool:
     """Whether rows are ordered by a column whose SQL is always the same."""
-    named: Any = model
-    return type(by) is str and (by == "pk" or (_is_column(named, by) and not ("__" in by and has_policies())))
+    return type(by) is str and (by == "pk" or (_is_column(model, by) and not ("__" in by and has_policies())))
 
 
 @lru_cache(maxsize=4096)

@@ -121,8 +121,7 @@ class Guard(Generic[M]):
 
     def narrowed(self, data: Mapping[str, Any], *, updating: bool = False) -> list[Wanted]:
         """The rows that ``data`` refers to, as far as a policy narrows them: the others the database checks."""
-        values = with_related_keys(self.mapper, data)
-        return [row for row in wanted(self.mapper, values, updating=updating) if row.is_narrowed]
+        return wanted(self.mapper, with_related_keys(self.mapper, data), updating=updating, narrowed=True)
 
     async def check_references(self, rows: Sequence[Wanted], where: Sequence[ColumnElement[bool] | Fact] = ()) -> None:
         """Raise for the first of ``rows`` that is not there.
@@ -155,14 +154,16 @@ class Guard(Generic[M]):
         Raises:
             RowPolicyViolation: The row is not within the current access's reach.
         """
-        await self.check_reach_of(tuple(self.mapper.primary_key_from_instance(instance)), within)
+        if limits := self.limits(within):
+            await self.check_within(tuple(self.mapper.primary_key_from_instance(instance)), limits)
 
-    async def check_reach_of(self, key: tuple[Any, ...], within: Sequence[ColumnElement[bool]] = ()) -> None:
-        """``check_reach`` for the row with this primary key."""
+    def limits(self, within: Sequence[ColumnElement[bool]] = ()) -> Sequence[ColumnElement[bool]]:
+        """What a row must meet once it is written: ``within``, and the row policy."""
         policy = self.policy
-        limits = [*within] if policy is None else [*within, policy]
-        if not limits:
-            return
+        return within if policy is None else (*within, policy)
+
+    async def check_within(self, key: tuple[Any, ...], limits: Sequence[ColumnElement[bool]]) -> None:
+        """Refuse the row with this primary key where it does not meet ``limits``; see ``check_reach``."""
         here = key_in(self.mapper.primary_key, [key])
         reached = select(1).select_from(self.model).where(here, *limits).correlate(None).exists()
         if not (await self.ask(select(reached)))[0][0]:

@@ -171,7 +171,7 @@ def policy_terms(entity: type[Any]) -> tuple[Fact, ...]:
         together = conditions if len(conditions) < 2 else [Q(*conditions)]
         own = [term_of(condition, entity, shown_condition, narrowed=False) for condition in together]
     # What names cross means something else in a policy, which sees all rows.
-    return tuple(replace(term, shape=("policy", term.shape)) for term in (*own, *map(expression_term, below)))
+    return tuple(term._replace(shape=("policy", term.shape)) for term in (*own, *map(expression_term, below)))
 
 
 def related_term(entity: Any) -> Term[Any]:

@@ -21,7 +21,7 @@ from fastapix5.repositories.explaining import explain
 from fastapix5.repositories.expressions import Aggregate, Expression, named_aggregates
 from fastapix5.repositories.loading import Loading
 from fastapix5.repositories.reads import Read, list_adapter, loader_options, read_of
-from fastapix5.repositories.shapes import Fact, fact_of
+from fastapix5.repositories.shapes import Fact, Term, fact_of
 from fastapix5.repositories.shaping import Shaping
 from fastapix5.repositories.templates import ask
 from fastapix5.repositories.unflushed import unflushed_kept
@@ -131,7 +131,7 @@ class Reading(Shaping[M, R]):
             MultipleObjectsReturned: Several do.
         """
         narrowed = self.filter(*conditions, **lookups) if conditions or lookups else self
-        return self._only(await narrowed._cut(slice(2)).all())  # noqa: SLF001 (its own class)
+        return self._only(await narrowed._two().all())  # noqa: SLF001 (its own class)
 
     async def get_or_none(self, *conditions: Condition, **lookups: Any) -> R | None:
         """The one row that matches, or None.
@@ -207,14 +207,15 @@ class Reading(Shaping[M, R]):
         """
         read = schema if isinstance(schema, Read) else read_of(schema, self.model)
         with translated(self.mapper):
-            return cast("list[S]", await read.instances(self.alias, await self._shown_by(read)))
+            rows = await ask(self.alias, self._shown_by(read))
+            return cast("list[S]", await read.instances(self.alias, rows))
 
-    async def _shown_by(self, read: Read) -> Sequence[Any]:
-        """The rows that ``read`` makes instances of."""
+    def _shown_by(self, read: Read) -> Term[Select[Any]]:
+        """The SELECT of the rows that ``read`` makes instances of, taken apart."""
         if not self.shows_objects:
             raise TypeError("A schema shows the model's own rows: it cannot follow values().")
         self._check()
-        return await ask(self.alias, rows_term(self, read))
+        return rows_term(self, read)
 
     async def as_json(self, schema: type[BaseModel]) -> bytes:
         """Every row as ``schema`` shows it, as a JSON array in UTF-8; names are the schema's aliases.
@@ -227,14 +228,18 @@ class Reading(Shaping[M, R]):
     async def by_key(self, read: Read) -> dict[tuple[Any, ...], BaseModel]:
         """Every row as ``as_schema`` shows it, by its primary key."""
         with translated(self.mapper):
-            rows = await self._shown_by(read)
+            rows = await ask(self.alias, self._shown_by(read))
             instances = await read.instances(self.alias, rows)
         return {read.root.key_of(row): instance for row, instance in zip(rows, instances, strict=True)}
 
     async def get_as(self, schema: type[S] | Read) -> S:
         """The one row as an instance of ``schema``; raises as ``get`` does."""
-        found: list[S] = await self._cut(slice(2)).as_schema(schema)
+        found: list[S] = await self._two().as_schema(schema)
         return self._only(found)
+
+    def _two(self) -> Self:
+        """The first two rows: enough to tell whether there is one."""
+        return self._cut(slice(2)) if self.is_sliced else self.vary(stop=2)
 
     async def explain(self, *, analyze: bool = False) -> str:
         """How the database would find these rows, in its own words.
@@ -359,7 +364,8 @@ class Reading(Shaping[M, R]):
 async def mappings_of(queryset: Reading[Any, Any], read: Read) -> list[dict[str, Any]]:
     """What the instances of ``as_schema`` would hold, by field, for a schema without rules of its own."""
     with translated(queryset.mapper):
-        return await read.mappings(queryset.alias, await queryset._shown_by(read))  # noqa: SLF001 (its own room)
+        rows = await ask(queryset.alias, queryset._shown_by(read))  # noqa: SLF001 (its own room)
+        return await read.mappings(queryset.alias, rows)
 
 
 def _joined(row: Sequence[Any], widths: Sequence[int]) -> list[Any]:

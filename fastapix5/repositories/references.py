@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Column, ColumnElement, Table, and_, inspect, select
-from sqlalchemy.orm import Mapper, RelationshipDirection
+from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 from sqlalchemy.orm.exc import UnmappedColumnError
+from sqlalchemy.util import ReadOnlyProperties
 
 from fastapix5.exceptions import TypeViolation
-from fastapix5.models import not_deleted
-from fastapix5.repositories.policies import policy_condition
+from fastapix5.models import not_deleted, soft_deletes
+from fastapix5.repositories.policies import has_policies, policy_condition
 
 
 class Reference(NamedTuple):
@@ -27,6 +29,11 @@ class Reference(NamedTuple):
     fields: tuple[str, ...]
     columns: tuple[Column[Any], ...]
     target: type[Any] | None
+
+    @property
+    def may_be_narrowed(self) -> bool:
+        """Whether a policy, or soft deletion, could narrow the rows that it names."""
+        return self.target is not None and (has_policies() or soft_deletes(self.target))
 
 
 class Wanted(NamedTuple):
@@ -102,40 +109,49 @@ def _mapped_class(mapper: Mapper[Any], table: Any) -> type[Any] | None:
     return None
 
 
-def wanted(mapper: Mapper[Any], values: Mapping[str, Any], *, updating: bool = False) -> list[Wanted]:
+def wanted(
+    mapper: Mapper[Any], values: Mapping[str, Any], *, updating: bool = False, narrowed: bool = False
+) -> list[Wanted]:
     """The rows that ``values`` refer to; a key with a null in it refers to none.
 
     Args:
         mapper: The model that is written.
         values: Attributes and their new values.
         updating: Whether the row is there, so that it keeps what is not written.
+        narrowed: Leave out those that only the database need look for: nothing narrows which rows they may be.
     """
     found = []
     for reference in references(mapper):
-        if not any(name in values for name in reference.fields):
+        if values.keys().isdisjoint(reference.fields) or (narrowed and not reference.may_be_narrowed):
             continue
         key = tuple(
             values[name] if name in values else mapper.column_attrs[name].columns[0] if updating else None
             for name in reference.fields
         )
-        if not any(part is None for part in key):
-            found.append(Wanted(reference, key))
+        row = Wanted(reference, key)
+        if not any(part is None for part in key) and (not narrowed or row.is_narrowed):
+            found.append(row)
     return found
 
 
 def with_related_keys(mapper: Mapper[Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
     """``values`` with the foreign keys of the objects among them; an object whose row is not there yet has none."""
-    names = [name for name in values if is_to_one(mapper, name)]
-    if not names:
+    to_one = _to_one(mapper.relationships)
+    if to_one.isdisjoint(values):
         return values
-    related = (related_key(mapper, name, values[name]) for name in names)
+    related = (related_key(mapper, name, value) for name, value in values.items() if name in to_one)
     return {**values, **{key: part for found in related if found is not None for key, part in found.items()}}
 
 
 def is_to_one(mapper: Mapper[Any], name: str) -> bool:
     """Whether an attribute is a relation that a foreign key of the model's own makes."""
-    relationship = mapper.relationships.get(name)
-    return relationship is not None and relationship.direction is RelationshipDirection.MANYTOONE
+    return name in _to_one(mapper.relationships)
+
+
+@lru_cache(maxsize=4096)
+def _to_one(relationships: ReadOnlyProperties[RelationshipProperty[Any]]) -> frozenset[str]:
+    """The names of those that a foreign key makes. A model that gets another relation gets another collection of them."""
+    return frozenset(found.key for found in relationships if found.direction is RelationshipDirection.MANYTOONE)
 
 
 def _shown(names: Mapping[str, Any], given: Any) -> str:

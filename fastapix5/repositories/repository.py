@@ -18,7 +18,7 @@ from fastapix5.repositories.hints import hint
 from fastapix5.repositories.policies import mark_repository_policy, register_policy
 from fastapix5.repositories.queryset import QuerySet
 from fastapix5.repositories.reads import Read
-from fastapix5.repositories.rows import RowWriter, Written
+from fastapix5.repositories.rows import RowWriter, Written, writer_of
 from fastapix5.repositories.shapes import Fact
 from fastapix5.repositories.writes import deletes_directly, writes_directly
 from fastapix5.schemas import mapper_of
@@ -92,7 +92,8 @@ class Repository(Generic[M, Rows]):
 
     @property
     def _writer(self) -> RowWriter[M]:
-        return RowWriter(self.model, self.using)
+        model: Any = self.model
+        return writer_of(model, self.using)
 
     def row_policy(self, access: Access) -> Condition | None:
         """Override to say which rows an access may reach; None, the default, means all.
@@ -105,14 +106,16 @@ class Repository(Generic[M, Rows]):
     @property
     def objects(self) -> Rows:
         """The model's rows, within reach of whoever asks; those that were deleted softly are hidden."""
-        return self.all_objects.vary(shows_deleted=False)
+        chosen: Any = self.queryset_class
+        model: Any = self.model
+        return cast("Rows", _rows_of(chosen, model, self.using, shows_deleted=False))
 
     @property
     def all_objects(self) -> Rows:
         """``objects``, and the rows of a ``SoftDeleteMixin`` model that were deleted as well."""
         chosen: Any = self.queryset_class
         model: Any = self.model
-        return cast("Rows", _all_rows(chosen, model, self.using))
+        return cast("Rows", _rows_of(chosen, model, self.using, shows_deleted=True))
 
     # Objects
 
@@ -248,6 +251,6 @@ class Repository(Generic[M, Rows]):
 
 
 @lru_cache(maxsize=1024)
-def _all_rows(queryset_class: Any, model: Any, using: str) -> Any:
-    """All rows within reach, as a queryset; one that never changes is made once."""
-    return queryset_class(model, using, guarded=True)
+def _rows_of(queryset_class: Any, model: Any, using: str, *, shows_deleted: bool) -> Any:
+    """The rows within reach, as a queryset; one that never changes is made once."""
+    return queryset_class(model, using, guarded=True, shows_deleted=shows_deleted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
@@ -118,10 +119,18 @@ class RowWriter(Writer[M], Generic[M]):
     async def _written(self, rows: Sequence[Any], read: Read, within: Sequence[ColumnElement[bool]]) -> Written | None:
         if not rows:
             return None
-        key = read.root.key_of(rows[0])
-        await self.check_reach_of(key, within)
-        if read.may_show_itself(rows[0]):
-            rows = await self.ask(read.statement(select(self.model).where(key_in(key_of(self.model), [key]))))
+        row = rows[0]
+        if limits := self.limits(within):
+            await self.check_within(read.root.key_of(row), limits)
+        if read.may_show_itself(row):
+            here = key_in(key_of(self.model), [read.root.key_of(row)])
+            rows = await self.ask(read.statement(select(self.model).where(here)))
         with translated(self.mapper):
             instances = await read.instances(self.alias, rows)
         return Written(instances[0], read.extra_of(rows[0]))
+
+
+@lru_cache(maxsize=1024)
+def writer_of(model: Any, alias: str) -> RowWriter[Any]:
+    """The writer of a mapped class in one database: it keeps nothing of what it writes, so one is enough."""
+    return RowWriter(model, alias)

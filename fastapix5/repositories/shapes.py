@@ -8,9 +8,8 @@ whatever else a condition may hold becomes SQL first, and SQLAlchemy's cache key
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from sqlalchemy import BindParameter, Column, ColumnElement, inspect
 from sqlalchemy.orm import ColumnProperty
@@ -81,8 +80,7 @@ class TextSlot(str):
 Slots = Sequence[int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Term(Generic[T]):
+class Term(NamedTuple, Generic[T]):
     """A condition, or a statement, taken apart.
 
     Attributes:
@@ -200,23 +198,27 @@ class Leaf:
         name: ``field__lookup``.
     """
 
-    __slots__ = ("crosses", "operand", "path", "takes")
+    __slots__ = ("crosses", "operand", "path", "single", "takes")
 
     def __init__(self, model: type[Any], name: str) -> None:
         self.path: Path = resolve(model, name)
         self.crosses = bool(self.path.relations)
         self.operand: Operand | None = self.path.lookup.operand if _is_plain(self.path) else None
+        # By types, whether SQLAlchemy binds values of it by the column's own; and those of which one value has a shape.
         self.takes: dict[type[Any], bool] = {}
+        self.single: set[type[Any]] = {str} if self.operand is Operand.TEXT else set()
 
     def shape(self, value: Any) -> Any:
         """What of ``value`` is shape, hashable; None where it has none by itself."""
+        kind = type(value)
+        if kind in self.single:
+            return kind
         match self.operand:
             case Operand.VALUE | Operand.BOOLEAN if is_word(value):
                 return ("is", value)
-            case Operand.VALUE:
-                return type(value) if self._takes(value) else None
-            case Operand.TEXT:
-                return str if type(value) is str else None
+            case Operand.VALUE if self._takes(value):
+                self.single.add(kind)
+                return kind
             case Operand.LIST | Operand.PAIR if type(value) in (list, tuple) and 0 < len(value) <= MANY:
                 return (len(value), *map(type, value)) if all(map(self._takes, value)) else None
         return None
@@ -228,6 +230,8 @@ class Leaf:
             ValueError: The lookup does not take it.
         """
         self.path.check(value)
+        if type(value) in self.single:
+            return (value,)
         if is_word(value):
             return ()
         return value if self.operand in (Operand.LIST, Operand.PAIR) else (value,)
@@ -262,13 +266,8 @@ def is_word(value: Any) -> bool:
 
 @lru_cache(maxsize=4096)
 def _leaf_of(model: Any, name: str) -> Leaf:
+    """What a name is on a mapped class; kept, since names are few and come with every request."""
     return Leaf(model, name)
-
-
-def leaf_of(model: type[Any], name: str) -> Leaf:
-    """What a name is on a model; kept, since names are few and come with every request."""
-    named: Any = model
-    return _leaf_of(named, name)
 
 
 on_registration.append(_leaf_of.cache_clear)
@@ -293,13 +292,13 @@ def _is_plain(path: Path) -> bool:
     return is_column and prop.comparator_factory is ColumnProperty.Comparator
 
 
-def _shape(condition: Q, model: type[Any], values: list[Any], narrowed: bool) -> Hashable:
+def _shape(condition: Q, model: Any, values: list[Any], narrowed: bool) -> Hashable:
     """The shape of ``condition``, whose values are added; None where SQLAlchemy has to say."""
     parts: list[Hashable] = [condition.connector, condition.negated]
     for child in condition.children:
         if isinstance(child, tuple):
             name, value = child
-            leaf = leaf_of(model, name)
+            leaf = _leaf_of(model, name)
             found = None if leaf.crosses and narrowed else leaf.shape(value)
             if found is None:
                 return None
@@ -315,12 +314,12 @@ def _shape(condition: Q, model: type[Any], values: list[Any], narrowed: bool) ->
     return tuple(parts)
 
 
-def _with_slots(condition: Q, model: type[Any], places: Any) -> Q:
+def _with_slots(condition: Q, model: Any, places: Any) -> Q:
     children: list[Any] = []
     for child in condition.children:
         if isinstance(child, tuple):
             name, value = child
-            children.append((name, leaf_of(model, name).with_slots(value, places)))
+            children.append((name, _leaf_of(model, name).with_slots(value, places)))
         elif isinstance(child, Q):
             children.append(_with_slots(child, model, places))
     return condition.vary(children)

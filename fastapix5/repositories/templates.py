@@ -87,19 +87,19 @@ async def ask(using: str, statement: Term[Any], *, writes: bool = False) -> Sequ
         ScopeRequired: No session scope is open here.
         SQLAlchemyError: What ``translated`` makes ours of.
     """
-    database = None if statement.shape is OPAQUE else direct.way(using).database
-    if database is None:
+    way = None if statement.shape is OPAQUE else direct.way(using)
+    if way is None or way.database is None:
         # What was to be all of a unit of work has company: what a hook has added to the session is written with it.
         work = current_scope().work(using)
         async with atomic(using) if writes and work.is_alone and not work.frames else nullcontext():
             rows: Sequence[Any] = (await execute(using, statement.make(None))).all()
         return rows
-    templates = _templates_of(database)
+    templates = _templates_of(way.database)
     template = templates.get(statement.shape)
     if isinstance(template, Template):
         parameters = _parameters(template, statement.values)
         if parameters is not None:
-            return template.rows(await direct.run(database, template.text, parameters, writes=writes))
+            return template.rows(await direct.run(way, template.text, parameters, writes=writes))
     # SQLAlchemy need not keep what the template will stand for: it takes ten times the room.
     options = {"compiled_cache": None} if template is None else {}
     result: Any = await execute(using, statement.make(None), execution_options=options)
@@ -108,16 +108,15 @@ async def ask(using: str, statement: Term[Any], *, writes: bool = False) -> Sequ
     rows = result.all()
     if template is None:
         types = [column[1] for column in description or ()]
-        templates[statement.shape] = _try_to_compile(statement, database.engine.dialect, types) or UNKEPT
+        templates[statement.shape] = _try_to_compile(statement, way.database.engine.dialect, types) or UNKEPT
     return rows
 
 
 def remembered(using: str, shape: Hashable, make: Callable[[], T]) -> T:
     """What ``make`` returns for statements of a shape; kept beside their templates."""
-    database = None if shape is OPAQUE else direct.way(using).database
-    if database is None:
+    if shape is OPAQUE:
         return make()
-    templates = _templates_of(database)
+    templates = _templates_of(current_scope().work(using).get_database())
     found: Any = templates.get(shape)
     if found is None:
         found = templates[shape] = make()

@@ -80,8 +80,10 @@ def input_columns(schema: type[BaseModel], model: type[Any], where: str) -> Mapp
 
 def body_values(data: BaseModel, fields: tuple[SchemaField, ...], *, partial: bool) -> dict[str, Any]:
     """Return attribute names and validated values; with ``partial`` those that were sent, else all of them."""
+    if not partial:
+        return {attribute: getattr(data, name) for name, attribute, _ in fields}
     sent = data.model_fields_set
-    return {field.attribute: getattr(data, field.name) for field in fields if not partial or field.name in sent}
+    return {attribute: getattr(data, name) for name, attribute, _ in fields if name in sent}
 
 
 def _without_default(schema: dict[str, Any]) -> None:

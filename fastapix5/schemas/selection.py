@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -94,23 +94,19 @@ class Selection:
             return False
         return all(holds_scalars(self.model, field) for field in self.columns)
 
-    def build(self, values: dict[str, Any]) -> BaseModel:
-        """Return the instance for ``values`` (by field name), validated only where that can change anything."""
-        if self.validates:
-            names = self.input_names
-            return self.schema.model_validate({names[name]: value for name, value in values.items()})
-        return self._put(self.arrange(values))
+    @cached_property
+    def build(self) -> Callable[[dict[str, Any]], BaseModel]:
+        """What makes an instance of values by field, in the fields' order; validated only where that can change anything."""
+        return self._validate if self.validates else self._put
+
+    def _validate(self, values: dict[str, Any]) -> BaseModel:
+        names = self.input_names
+        return self.schema.model_validate({names[name]: value for name, value in values.items()})
 
     @cached_property
     def order(self) -> tuple[str, ...]:
         """The names of all fields, in the order of the schema."""
         return tuple(self.schema.model_fields)
-
-    @cached_property
-    def is_disordered(self) -> bool:
-        """Whether a relation stands before a column, or one to many rows before one to one: values have them behind."""
-        relations = sorted(self.relations, key=lambda relation: relation.many)
-        return (*self.names, *(relation.field.name for relation in relations)) != self.order
 
     @cached_property
     def _put(self) -> Callable[[dict[str, Any]], BaseModel]:
@@ -134,11 +130,6 @@ class Selection:
         """The fields that columns show, in their order."""
         return tuple(field.name for field in self.columns)
 
-    @property
-    def is_flat(self) -> bool:
-        """Whether the columns are all there is to an instance."""
-        return not (self.relations or self.validates)
-
     @cached_property
     def schemas(self) -> frozenset[type[BaseModel]]:
         """This schema and all that it nests."""
@@ -148,15 +139,6 @@ class Selection:
     def needs_validation(self) -> bool:
         """Whether an instance of this schema, or of one that it nests, is more than the values of its fields."""
         return self.validates or any(relation.selection.needs_validation for relation in self.relations)
-
-    def arrange(self, values: dict[str, Any]) -> dict[str, Any]:
-        """``values`` in the order of the fields."""
-        return {name: values[name] for name in self.order} if self.is_disordered else values
-
-    def build_flat(self, rows: Iterable[Sequence[Any]]) -> list[BaseModel]:
-        """The instances for rows that begin with the columns, where these are all there is."""
-        make, names = self._put, self.names
-        return [make(dict(zip(names, row, strict=False))) for row in rows]
 
     def from_object(self, instance: Any) -> BaseModel:
         """Return the schema's instance for a loaded object of the model; relations must be loaded."""
@@ -168,7 +150,7 @@ class Selection:
                 values[relation.field.name] = [relation.selection.from_object(item) for item in ordered]
             else:
                 values[relation.field.name] = None if related is None else relation.selection.from_object(related)
-        return self.build(values)
+        return self.build({name: values[name] for name in self.order})
 
 
 def select_for(

@@ -19,9 +19,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     """The texts that went straight to the driver since the test began."""
     found, run = Runs(), direct.run
 
-    async def noted(database: Any, text: str, parameters: Any, *, writes: bool = False) -> Any:
+    async def noted(way: direct.Way, text: str, parameters: Any, *, writes: bool = False) -> Any:
         found.append(text)
-        return await run(database, text, parameters, writes=writes)
+        return await run(way, text, parameters, writes=writes)
 
     monkeypatch.setattr(direct, "run", noted)
     return found

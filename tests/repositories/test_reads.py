@@ -7,7 +7,7 @@ import decimal
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 from sqlalchemy import insert
 
 from fastapix5.db import get_session
@@ -262,6 +262,16 @@ async def test_fields_come_out_in_the_order_of_the_schema(scope: None) -> None:
 
     book = await QuerySet(Book).filter(id=2).get_as(Mixed)
     assert book.model_dump_json() == '{"tags":[{"word":"old"}],"author":{"name":"Ada"},"title":"Beta"}'
+
+
+async def test_a_field_may_have_any_name(scope: None) -> None:
+    """Also one that would mean something in Python."""
+    names = ["it's", 'a"b\\', "class", "row", "related", "{row[0]}", "x]}\n"]
+    fields: dict[str, Any] = {name: (str, Field(validation_alias="word")) for name in names}
+    schema = create_model("Odd", **fields)
+    assert [item.model_dump() for item in await QuerySet(Tag).filter(id=1).as_schema(schema)] == [
+        dict.fromkeys(names, "old")
+    ]
 
 
 async def test_many_owners_are_asked_in_several_statements(scope: None, monkeypatch: pytest.MonkeyPatch) -> None:
