@@ -118,5 +118,8 @@ def narrowing(view: Any) -> tuple[ColumnElement[bool], ...]:
 async def row(view: Any) -> QuerySet[Any]:
     """The one row that the path names, with the ancestors' facts."""
     queryset = await rows(view)
+    key = view.keys[view.key.kwarg]
+    if type(queryset).filter is not QuerySet.filter:
+        return with_facts(queryset, view.ancestors.facts).filter(**key)
     queryset.refuse_slice("filter")
-    return with_facts(queryset, (*view.ancestors.facts, key_fact(view.model, view.keys[view.key.kwarg])))
+    return with_facts(queryset, (*view.ancestors.facts, key_fact(queryset.model, key)))

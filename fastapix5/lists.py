@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
@@ -14,7 +14,6 @@ from fastapix5.filters import blamed
 from fastapix5.parameters import quoted_path
 from fastapix5.plan import RoutePlan
 from fastapix5.repositories import QuerySet
-from fastapix5.repositories.expressions import Ordering
 from fastapix5.repositories.facts import taken_apart, with_facts
 from fastapix5.repositories.reading import mappings_of
 from fastapix5.settings import settings
@@ -31,12 +30,6 @@ class Mapped(NamedTuple):
     """
 
     answer: Any
-
-
-@lru_cache(maxsize=1024)
-def order_of(names: tuple[str, ...]) -> tuple[Ordering, ...]:
-    """The order by columns, and by the primary key at its end."""
-    return tuple(Ordering(name.removeprefix("-"), descending=name.startswith("-")) for name in (*names, "pk"))
 
 
 class Listing:
@@ -56,14 +49,10 @@ class Listing:
         self.facts = view.ancestors.facts
         self.verified = not self.facts
         self.mapped = mapped
-        if queryset.ordering:
-            queryset = queryset.ordered()
-        else:
-            if self.plan.ordering:
-                queryset.refuse_slice("order_by")
-            queryset = queryset.vary(ordering=order_of(self.plan.ordering))
+        if not queryset.ordering and self.plan.ordering:
+            queryset = queryset.order_by(*self.plan.ordering)
         # The count is a statement, and the page another.
-        self.queryset = taken_apart(queryset)
+        self.queryset = taken_apart(queryset.ordered())
 
     async def answer(self) -> Any:
         """Return the page, or every row where the route has no pages.

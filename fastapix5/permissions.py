@@ -93,13 +93,13 @@ class HasScope(BasePermission):
             raise ImproperlyConfigured(
                 "HasScope", f"{scopes!r} are no scopes.", 'Write each as one word: HasScope("flights.write").'
             )
-        self.scopes = tuple(map(Scope, scopes))
+        self.scopes = scopes
 
     def granting(self, access: Access) -> Scope | None:
         """Return the first of these scopes that the access has, or None."""
         for scope in self.scopes:
             if scope in access.scopes:
-                return scope
+                return Scope(scope)
         return None
 
     def has_permission(self, request: Request, view: Any) -> bool:

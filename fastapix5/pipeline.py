@@ -158,7 +158,7 @@ def challenge(view: Any, request: Request) -> str:
 def parent_views(view: Any) -> tuple[Any, ...]:
     """The ancestors' viewsets for this request, each as its retrieve."""
     views = []
-    for parent, attributes in zip(view.plan.parents, view.plan.above, strict=True):
+    for parent, attributes in zip(view.plan.parents, view.plan.ancestor_attributes, strict=True):
         above = parent.prototype.for_request(view.request, attributes)
         above.access = view.access
         views.append(above)

@@ -212,7 +212,7 @@ class RoutePlan:
         return self._begin(self.prototype, own)
 
     @cached_property
-    def above(self) -> tuple[Mapping[str, Any], ...]:
+    def ancestor_attributes(self) -> tuple[Mapping[str, Any], ...]:
         """What every view of each ancestor begins with, as its retrieve."""
         retrieve = {"plan": None, "action": Action.RETRIEVE.value}
         return tuple(

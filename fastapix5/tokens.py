@@ -69,7 +69,7 @@ class TokenRules:
             self._check_names(claims)
         except _Refused as refusal:
             raise AuthenticationFailed(str(refusal)) from None
-        except Exception:  # noqa: BLE001  (python-jose raises RecursionError, TypeError and OverflowError too)
+        except Exception:  # noqa: BLE001  (a claim that is missing is a KeyError; python-jose raises many others)
             raise AuthenticationFailed(INVALID) from None
         return claims
 
@@ -132,7 +132,7 @@ def token_rules(
     """Return the rules; what is not given comes from SECRET_KEY, JWT_AUDIENCE, JWT_ISSUER and JWT_LEEWAY.
 
     Raises:
-        ImproperlyConfigured: There is no key, or it is no secret.
+        ImproperlyConfigured: There is no key, or it is no secret; or an audience or issuer is no text.
     """
     if key is None:
         key = settings.SECRET_KEY
@@ -142,8 +142,8 @@ def token_rules(
         )
     return TokenRules(
         secret=_checked_secret(key),
-        audience=settings.JWT_AUDIENCE if audience is None else audience,
-        issuer=settings.JWT_ISSUER if issuer is None else issuer,
+        audience=_checked_name("audience", settings.JWT_AUDIENCE if audience is None else audience),
+        issuer=_checked_name("issuer", settings.JWT_ISSUER if issuer is None else issuer),
         leeway=settings.JWT_LEEWAY if leeway is None else leeway,
     )
 
@@ -258,6 +258,12 @@ def _is_our_header(segment: str) -> bool:
 def _moment(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_TIME:
         raise _Refused(INVALID)
+    return value
+
+
+def _checked_name(what: str, value: object) -> Any:
+    if value is not None and not _is_text(value):
+        raise ImproperlyConfigured(f"JWTAuthentication({what}=...)", f"{value!r} is no text.", "Name one, as a text.")
     return value
 
 

@@ -109,6 +109,18 @@ async def test_one_scope_is_enough() -> None:
     assert granted.selector == "write"
 
 
+def test_scopes_that_a_subclass_sets_are_told_by_their_selector() -> None:
+    """A row policy reads ``access.scope.selector``, whoever wrote the scopes down."""
+
+    class OwnScopes(HasScope):
+        def __init__(self) -> None:
+            self.scopes = ("flights.read.own",)
+
+    granted = OwnScopes().granting(Access(user_id="ada", scopes=frozenset({"flights.read.own"})))
+    assert granted is not None
+    assert granted.selector == "own"
+
+
 async def test_a_scope_without_a_name_does_not_grant() -> None:
     """An anonymous access has no use of scopes."""
     assert not await allows(HasScope("a"), Access(scopes=frozenset({"a"})))

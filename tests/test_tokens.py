@@ -178,6 +178,13 @@ def test_an_issuer_must_be_named() -> None:
             decode(forge(claims), issuer="login")
 
 
+@pytest.mark.parametrize("what", ["audience", "issuer"])
+def test_an_audience_or_issuer_is_one_text(what: str) -> None:
+    """Several in a list are refused at the start: no token could hold."""
+    with pytest.raises(ImproperlyConfigured, match=what):
+        token_rules("k" * 32, **{what: ["a", "b"]})  # type: ignore[arg-type]
+
+
 def test_audience_and_issuer_of_the_settings_hold() -> None:
     """JWT_AUDIENCE and JWT_ISSUER are written by encode() and asked for by decode()."""
     with override_settings(JWT_AUDIENCE="flights", JWT_ISSUER="login"):

@@ -52,8 +52,8 @@ OWN_LISTENERS = (begin_immediate, handle_error)
 AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
 
 # Who listens to all sessions is told by one that nobody else knows; the collections stay the same.
-_any_session = RoutedSession().dispatch
-TO_ALL_SESSIONS = tuple(getattr(_any_session, name).parent_listeners for name in SESSION_EVENTS)
+_to_any_session = RoutedSession().dispatch
+TO_ALL_SESSIONS = tuple(getattr(_to_any_session, name).parent_listeners for name in SESSION_EVENTS)
 
 
 class Way(NamedTuple):
@@ -119,7 +119,7 @@ def refusal(database: Database) -> str:
     if name := _listened_to(dialect.dispatch, DIALECT_EVENTS):
         return f"somebody listens to its statements ({name})"
     if any(TO_ALL_SESSIONS):
-        return f"somebody listens to sessions ({_listened_to(_any_session, SESSION_EVENTS)})"
+        return f"somebody listens to sessions ({_listened_to(_to_any_session, SESSION_EVENTS)})"
     return pool.watcher
 
 

@@ -106,16 +106,14 @@ class Repository(Generic[M, Rows]):
     @property
     def objects(self) -> Rows:
         """The model's rows, within reach of whoever asks; those that were deleted softly are hidden."""
-        chosen: Any = self.queryset_class
-        model: Any = self.model
-        return cast("Rows", _rows_of(chosen, model, self.using, shows_deleted=False))
+        return self.all_objects.vary(shows_deleted=False)
 
     @property
     def all_objects(self) -> Rows:
         """``objects``, and the rows of a ``SoftDeleteMixin`` model that were deleted as well."""
         chosen: Any = self.queryset_class
         model: Any = self.model
-        return cast("Rows", _rows_of(chosen, model, self.using, shows_deleted=True))
+        return cast("Rows", _all_rows(chosen, model, self.using))
 
     # Objects
 
@@ -251,6 +249,6 @@ class Repository(Generic[M, Rows]):
 
 
 @lru_cache(maxsize=1024)
-def _rows_of(queryset_class: Any, model: Any, using: str, *, shows_deleted: bool) -> Any:
-    """The rows within reach, as a queryset; one that never changes is made once."""
-    return queryset_class(model, using, guarded=True, shows_deleted=shows_deleted)
+def _all_rows(queryset_class: Any, model: Any, using: str) -> Any:
+    """All rows within reach, as a queryset; one that never changes is made once."""
+    return queryset_class(model, using, guarded=True)

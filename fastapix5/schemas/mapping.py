@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import AliasChoices, AliasPath, BaseModel
@@ -29,12 +28,6 @@ def mapper_of(model: type[Any]) -> Mapper[Any]:
     Raises:
         ImproperlyConfigured: ``model`` is not a mapped class.
     """
-    named: Any = model
-    return _mapper_of(named)
-
-
-@lru_cache(maxsize=4096)
-def _mapper_of(model: Any) -> Mapper[Any]:
     mapper = inspect(model, raiseerr=False)
     if not isinstance(mapper, Mapper):
         name = getattr(model, "__name__", repr(model))
