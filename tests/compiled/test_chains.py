@@ -92,7 +92,7 @@ async def test_conditions_give_the_same_both_ways(scope: None, asked: list[tuple
 
 
 @pytest.mark.slow
-@settings(usual, max_examples=3_000)
+@settings(usual, max_examples=1_000)
 @given(turns())
 async def test_many_conditions_give_the_same_both_ways(scope: None, asked: list[tuple[Any, Any, slice]]) -> None:
     """The same with relations, and as row policies."""
