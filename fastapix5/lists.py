@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
-from urllib.parse import quote_plus
+from urllib.parse import urlencode
 
 from fastapix5.ancestors import verify
 from fastapix5.exceptions import DoesNotExist, InvalidPattern
@@ -17,9 +16,6 @@ from fastapix5.repositories import QuerySet
 from fastapix5.repositories.facts import taken_apart, with_facts
 from fastapix5.repositories.reading import mappings_of
 from fastapix5.settings import settings
-
-# What stands in a query as it is.
-SAFE = re.compile(r"[\w.~-]*", re.ASCII)
 
 
 class Mapped(NamedTuple):
@@ -84,8 +80,8 @@ class Listing:
     def link(self, changes: Mapping[str, Any]) -> str:
         """This request's URL with other query parameters: path and query, behind PUBLIC_BASE_URL where it is set."""
         kept = [(name, text) for name, text in self.view.query_items if name not in changes]
-        changed = [(name, str(value)) for name, value in changes.items() if value is not None]
-        query = "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in (*kept, *changed)])
+        changed = [(name, value) for name, value in changes.items() if value is not None]
+        query = urlencode([*kept, *changed])
         return f"{self._path}?{query}" if query else self._path
 
     @cached_property
@@ -108,8 +104,3 @@ class Listing:
 
     def _blamed(self, error: InvalidPattern) -> Exception:
         return blamed(error, self.plan.policies.filters, self.view.query)
-
-
-def _quoted(text: str) -> str:
-    """A name or a value as a query has it."""
-    return text if SAFE.fullmatch(text) else quote_plus(text)

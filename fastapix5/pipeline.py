@@ -264,12 +264,7 @@ async def attempt(
 class Attempts(Generic[S]):
     """Steps 6 to 10 of an unsafe method, which may run more than once: each time from what was there before the first.
 
-    Args:
-        inclusion: The route.
-        view: The request's viewset.
-        above: Those of the ancestors.
-        solved: What the dependencies left in step 5.
-        raw: The body, or why it cannot be taken.
+    It takes what ``attempt`` takes.
     """
 
     def __init__(

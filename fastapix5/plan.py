@@ -74,6 +74,7 @@ class ParentPlan:
     loads: bool
 
 
+@dataclass(frozen=True, eq=False)
 class Gate:
     """What step 3 asks of one viewset's permissions.
 
@@ -82,9 +83,13 @@ class Gate:
         granting: Those that may name the scope by which they let somebody in.
     """
 
-    def __init__(self, permissions: tuple[BasePermission, ...]) -> None:
-        self.asked = tuple(parts_of(permissions))
-        self.granting = tuple(filter(names_scopes, permissions))
+    asked: tuple[BasePermission, ...]
+    granting: tuple[BasePermission, ...]
+
+    @classmethod
+    def of(cls, permissions: tuple[BasePermission, ...]) -> Gate:
+        """Return the gate of some permissions."""
+        return cls(tuple(parts_of(permissions)), tuple(filter(names_scopes, permissions)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +202,8 @@ class RoutePlan:
     @cached_property
     def gates(self) -> tuple[Gate, ...]:
         """What step 3 asks, of the outermost ancestor first and of the route itself last."""
-        above = (Gate(parent.permissions) for parent in self.parents)
-        return (*above, Gate(self.policies.permissions))
+        above = (Gate.of(parent.permissions) for parent in self.parents)
+        return (*above, Gate.of(self.policies.permissions))
 
     @cached_property
     def is_open(self) -> bool:

@@ -213,7 +213,7 @@ def _scopes(claim: object) -> frozenset[str]:
 @functools.cache
 def _jose() -> Any:
     """Return python-jose, which is loaded with the first key."""
-    import jose.jws  # type: ignore[import-untyped]
+    import jose.jws  # type: ignore[import-untyped]  # it has no types
     import jose.jwt  # type: ignore[import-untyped]
 
     return jose
